@@ -1,0 +1,7 @@
+// The parts of the Python module engine._kernels. They hold gates for shapes and types, ownership, and the release of
+// the interpreter lock; no arithmetic.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+void bind_log_mel(pybind11::module_& m);

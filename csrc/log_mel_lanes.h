@@ -1,0 +1,140 @@
+// Spectra to log-mel, and the other two products of the same frames: spectrograms and the complex transform.
+#pragma once
+
+#include "frames_lanes.h"
+
+namespace engine {
+namespace ENGINE_ISA {
+
+// bands[m] = gain[m] ln(max(sum over k of weight[m][k] power[k], floor) + offset) + bias[m].
+// Returns lanes of all ones where a sum is not a finite number.
+ENGINE_INLINE IntLanes mel_bands(const MelTables& t, const Lanes* power, Lanes* bands) {
+  constexpr float kLargest = 3.402823466e+38f;
+  IntLanes bad = {};
+  for (int m = 0; m < t.n_mels; m++) {
+    const float* w = t.weights[m];
+    Lanes a = {}, b = {}, c = {}, d = {};  // four sums hide the latency of the multiply-add
+    int k = t.first_bin[m];
+    const int end = t.end_bin[m];
+    for (; k + 4 <= end; k += 4, w += 4) {
+      a += power[k] * w[0];
+      b += power[k + 1] * w[1];
+      c += power[k + 2] * w[2];
+      d += power[k + 3] * w[3];
+    }
+    for (; k < end; k++, w++) a += power[k] * w[0];
+    const Lanes sum = (a + b) + (c + d);
+    bad |= ~(sum <= broadcast(kLargest));
+    bands[m] = natural_log(larger(sum, broadcast(t.floor)) + t.offset) * t.gain[m] + t.bias[m];
+  }
+  return bad;
+}
+
+template <bool kFilter>
+ENGINE_INLINE bool log_mel_frames(const FrameTables& frames, const MelTables& mel, const FrameScratch& s,
+                                  const float* x, long n, long first, long n_frames, float* out) {
+  Lanes* z = reinterpret_cast<Lanes*>(s.spectrum);
+  Lanes* power = reinterpret_cast<Lanes*>(s.power);
+  Lanes* bands = reinterpret_cast<Lanes*>(s.bands);
+  IntLanes bad = {};
+  for_each_group<kFilter>(frames, s, x, n, first, n_frames, [&](long f, int count) __attribute__((always_inline)) {
+    if (mel.magnitude) {
+      spectrum_of<true>(frames.fft, z, power);
+    } else {
+      spectrum_of<false>(frames.fft, z, power);
+    }
+    bad |= mel_bands(mel, power, bands);
+    store_rows(bands, mel.n_mels, count, out + f * mel.n_mels, mel.n_mels);
+  });
+  int any = 0;
+  for (int i = 0; i < kLanes; i++) any |= bad[i];
+  return any == 0;
+}
+
+static bool log_mel(const FrameTables& frames, const MelTables& mel, const FrameScratch& s, const float* x, long n,
+                    long first, long n_frames, float* out) {
+  return frames.per_frame_filter ? log_mel_frames<true>(frames, mel, s, x, n, first, n_frames, out)
+                                 : log_mel_frames<false>(frames, mel, s, x, n, first, n_frames, out);
+}
+
+template <bool kFilter>
+ENGINE_INLINE void spectrogram_frames(const FrameTables& frames, bool magnitude, const FrameScratch& s, const float* x,
+                                      long n, long first, long n_frames, float* out) {
+  const int n_bins = frames.fft.n_bins;
+  Lanes* z = reinterpret_cast<Lanes*>(s.spectrum);
+  Lanes* power = reinterpret_cast<Lanes*>(s.power);
+  for_each_group<kFilter>(frames, s, x, n, first, n_frames, [&](long f, int count) __attribute__((always_inline)) {
+    if (magnitude) {
+      spectrum_of<true>(frames.fft, z, power);
+    } else {
+      spectrum_of<false>(frames.fft, z, power);
+    }
+    store_rows(power, n_bins, count, out + f * n_bins, n_bins);
+  });
+}
+
+static void spectrogram(const FrameTables& frames, bool magnitude, const FrameScratch& s, const float* x, long n,
+                        long first, long n_frames, float* out) {
+  if (frames.per_frame_filter) {
+    spectrogram_frames<true>(frames, magnitude, s, x, n, first, n_frames, out);
+  } else {
+    spectrogram_frames<false>(frames, magnitude, s, x, n, first, n_frames, out);
+  }
+}
+
+template <bool kFilter>
+ENGINE_INLINE void stft_frames(const FrameTables& frames, const FrameScratch& s, const float* x, long n, long first,
+                               long n_frames, float* out) {
+  const int n_bins = frames.fft.n_bins;
+  Lanes* z = reinterpret_cast<Lanes*>(s.spectrum);
+  Lanes* bins = reinterpret_cast<Lanes*>(s.power);
+  for_each_group<kFilter>(frames, s, x, n, first, n_frames, [&](long f, int count) __attribute__((always_inline)) {
+    for_each_bin(frames.fft, z, [&](int k, Complex x) __attribute__((always_inline)) { store_complex(bins, k, x); });
+    store_rows(bins, 2 * n_bins, count, out + f * 2 * n_bins, 2 * n_bins);
+  });
+}
+
+// out: n_frames x n_bins pairs (real, imaginary).
+static void stft(const FrameTables& frames, const FrameScratch& s, const float* x, long n, long first, long n_frames,
+                 float* out) {
+  if (frames.per_frame_filter) {
+    stft_frames<true>(frames, s, x, n, first, n_frames, out);
+  } else {
+    stft_frames<false>(frames, s, x, n, first, n_frames, out);
+  }
+}
+
+static float largest_value(const float* values, long n) {
+  float best = values[0];
+  long i = 0;
+  if (n >= 4 * kLanes) {
+    Lanes a = load(values), b = a, c = a, d = a;
+    for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+      a = larger(a, load(values + i));
+      b = larger(b, load(values + i + kLanes));
+      c = larger(c, load(values + i + 2 * kLanes));
+      d = larger(d, load(values + i + 3 * kLanes));
+    }
+    a = larger(larger(a, b), larger(c, d));
+    for (int l = 0; l < kLanes; l++) best = a[l] > best ? a[l] : best;
+  }
+  for (; i < n; i++) best = values[i] > best ? values[i] : best;
+  return best;
+}
+
+// rows[f][m] = max(rows[f][m] - shift, lowest) * gain[m] + bias[m], in place.
+static void limit_and_scale(float* rows, long n_frames, int n_mels, float shift, float lowest, const float* gain,
+                            const float* bias) {
+  for (long f = 0; f < n_frames; f++, rows += n_mels) {
+    int m = 0;
+    for (; m + kLanes <= n_mels; m += kLanes)
+      store(rows + m, larger(load(rows + m) - shift, broadcast(lowest)) * load(gain + m) + load(bias + m));
+    for (; m < n_mels; m++) {
+      const float value = rows[m] - shift;
+      rows[m] = (value < lowest ? lowest : value) * gain[m] + bias[m];
+    }
+  }
+}
+
+}  // namespace ENGINE_ISA
+}  // namespace engine

@@ -1,0 +1,26 @@
+"""The exceptions the engine raises.
+
+Every message is one sentence: what was expected, what was found, what to do.
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Base of every error the engine raises on purpose."""
+
+
+class AudioError(EngineError):
+    """The audio cannot be used: unreadable, empty, not finite, of the wrong shape or type."""
+
+
+class ModelError(EngineError):
+    """The model cannot be used: unreadable, without a card, or at odds with its card."""
+
+
+class DeviceError(EngineError):
+    """The requested device cannot run the model."""
+
+
+class ConfigError(EngineError, ValueError):
+    """A setting is out of range or contradicts another one."""
