@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <atomic>
 #include <complex>
 #include <functional>
 #include <memory>
@@ -12,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "log_mel.h"
+#include "log_mel_stream.h"
 
 namespace py = pybind11;
 
@@ -20,6 +21,7 @@ namespace {
 
 using engine::LogMelOptions;
 using engine::LogMelPlan;
+using engine::LogMelStream;
 
 using FloatArray = py::array_t<float, py::array::c_style>;
 
@@ -33,6 +35,13 @@ Value choice(const char* field, const std::string& name, std::initializer_list<s
   throw std::invalid_argument(std::string("expected ") + field + " to be one of " + known + ", got '" + name + "'");
 }
 
+using Windows = std::initializer_list<std::pair<const char*, engine::Window>>;
+const Windows kWindows = {{"hann", engine::Window::kHann},
+                          {"hamming", engine::Window::kHamming},
+                          {"povey", engine::Window::kPovey},
+                          {"blackman", engine::Window::kBlackman},
+                          {"rectangular", engine::Window::kRectangular}};
+
 LogMelOptions options_from(const py::kwargs& settings) {
   LogMelOptions o;
   using Setter = std::function<void(py::handle)>;
@@ -42,15 +51,12 @@ LogMelOptions options_from(const py::kwargs& settings) {
   const auto named = [](const char* name, auto& field, auto values) {
     return Setter([=, &field](py::handle v) { field = choice(name, v.cast<std::string>(), values); });
   };
-  using engine::Framing, engine::LogKind, engine::MelNorm, engine::MelScale, engine::Window;
-  using Windows = std::initializer_list<std::pair<const char*, Window>>;
-  static const Windows windows = {{"hann", Window::kHann},
-                                  {"hamming", Window::kHamming},
-                                  {"povey", Window::kPovey},
-                                  {"blackman", Window::kBlackman},
-                                  {"rectangular", Window::kRectangular}};
+  using engine::Framing, engine::LogKind, engine::MelNorm, engine::MelScale;
   static const std::initializer_list<std::pair<const char*, Framing>> framings = {
-      {"center", Framing::kCenter}, {"valid", Framing::kValid}, {"mirror", Framing::kMirror}};
+      {"center", Framing::kCenter},
+      {"center_trimmed", Framing::kCenterTrimmed},
+      {"valid", Framing::kValid},
+      {"mirror", Framing::kMirror}};
   static const std::initializer_list<std::pair<const char*, MelScale>> scales = {
       {"htk", MelScale::kHtk}, {"slaney", MelScale::kSlaney}, {"kaldi", MelScale::kKaldi}};
   static const std::initializer_list<std::pair<const char*, MelNorm>> norms = {{"none", MelNorm::kNone},
@@ -58,6 +64,7 @@ LogMelOptions options_from(const py::kwargs& settings) {
   static const std::initializer_list<std::pair<const char*, LogKind>> logs = {
       {"ln", LogKind::kLn}, {"log10", LogKind::kLog10}, {"dB", LogKind::kDecibel}};
   static const std::initializer_list<std::pair<const char*, bool>> pads = {{"reflect", true}, {"constant", false}};
+  static const std::initializer_list<std::pair<const char*, bool>> scopes = {{"frame", false}, {"clip", true}};
   static const std::initializer_list<std::pair<const char*, bool>> spectra = {{"power", false}, {"magnitude", true}};
   const std::vector<std::pair<std::string, Setter>> setters = {
       {"sample_rate", number(o.sample_rate)},
@@ -67,12 +74,13 @@ LogMelOptions options_from(const py::kwargs& settings) {
       {"n_mels", number(o.n_mels)},
       {"f_min", number(o.f_min)},
       {"f_max", number(o.f_max)},
-      {"window", named("window", o.window, windows)},
+      {"window", named("window", o.window, kWindows)},
       {"window_values", number(o.window_values)},
       {"window_periodic", number(o.window_periodic)},
       {"framing", named("framing", o.framing, framings)},
       {"pad_mode", named("pad_mode", o.pad_reflect, pads)},
       {"preemphasis", number(o.preemphasis)},
+      {"preemphasis_scope", named("preemphasis_scope", o.preemphasis_of_clip, scopes)},
       {"remove_dc", number(o.remove_dc)},
       {"remove_clip_mean", number(o.remove_clip_mean)},
       {"input_scale", number(o.input_scale)},
@@ -202,10 +210,44 @@ FloatArray filters(const LogMelPlan& plan) {
   return dense;
 }
 
+// A stream with the plan that gives its output's width, and a flag against use from two threads at once.
+struct GuardedStream {
+  std::shared_ptr<const LogMelPlan> plan;
+  LogMelStream stream;
+  std::atomic_flag busy = ATOMIC_FLAG_INIT;
+
+  explicit GuardedStream(std::shared_ptr<const LogMelPlan> p) : plan(p), stream(std::move(p)) {}
+
+  // Makes an array of count() frames and lets compute(out) fill it, without the interpreter lock.
+  template <class Count, class Compute>
+  py::tuple frames(Count count, Compute compute) {
+    if (busy.test_and_set()) throw std::runtime_error("expected one thread at a time to use a stream; make one each");
+    const std::unique_ptr<std::atomic_flag, void (*)(std::atomic_flag*)> guard(&busy,
+                                                                               [](auto* flag) { flag->clear(); });
+    FloatArray result({static_cast<py::ssize_t>(count()), static_cast<py::ssize_t>(plan->n_mels())});
+    float* out = result.mutable_data();
+    bool finite;
+    {
+      const py::gil_scoped_release release;
+      finite = compute(out);
+    }
+    return py::make_tuple(result, finite);
+  }
+};
+
 }  // namespace
 
 void bind_log_mel(py::module_& m) {
-  py::class_<LogMelPlan>(m, "LogMelPlan", "A log-mel front end, planned once. Safe to use from many threads.")
+  m.def(
+      "window",
+      [](const std::string& name, int length, bool periodic) {
+        require(length >= 1, "expected a window of at least 1 sample");
+        return engine::make_window(choice("window", name, kWindows), length, periodic);
+      },
+      py::arg("name"), py::arg("length"), py::arg("periodic"), "An analysis window: a list of `length` floats.");
+
+  py::class_<LogMelPlan, std::shared_ptr<LogMelPlan>>(
+      m, "LogMelPlan", "A log-mel front end, planned once. Safe to use from many threads.")
       .def(py::init([](const py::kwargs& settings) { return std::make_unique<LogMelPlan>(options_from(settings)); }),
            "Build a plan from the fields of engine.FrontendConfig.\n\n"
            "ValueError for unknown fields and values out of range.")
@@ -228,4 +270,26 @@ void bind_log_mel(py::module_& m) {
       .def("stft", &stft, py::arg("x").noconvert(),
            "Complex spectra of x (n_samples,): a new complex64 array of shape (n_frames, n_bins).")
       .def("filters", &filters, "The mel filters: a new dense float32 array of shape (n_mels, n_bins).");
+
+  py::class_<GuardedStream>(m, "LogMelStream", "Log-mel of one signal that arrives in blocks, one thread at a time.")
+      .def(py::init([](std::shared_ptr<LogMelPlan> plan) { return std::make_unique<GuardedStream>(std::move(plan)); }),
+           py::arg("plan"), "ValueError for a plan that needs the whole input.")
+      .def(
+          "push",
+          [](GuardedStream& self, const FloatArray& block) {
+            require(block.ndim() == 1, "expected a block of shape (n_samples,)");
+            const float* x = block.data();
+            const long n = block.shape(0);
+            return self.frames([&] { return self.stream.frames_after(n); },
+                               [&](float* out) { return self.stream.push(x, n, out); });
+          },
+          py::arg("block").noconvert(),
+          "Take a block (n_samples,): (the frames that it completes as a new array (n_frames, n_mels), finite).")
+      .def(
+          "flush",
+          [](GuardedStream& self) {
+            return self.frames([&] { return self.stream.frames_left(); },
+                               [&](float* out) { return self.stream.flush(out); });
+          },
+          "End the signal: (the frames still due as a new array (n_frames, n_mels), finite). The stream starts anew.");
 }

@@ -116,17 +116,19 @@ void LogMelPlan::prepare_frames() {
   const double factor = o.input_scale * (fft_.tables().packed ? 0.5 : 1.0);
   for (double& w : window) w *= factor;
   window_ = to_float(window);
-  for (double& w : window) w *= 1.0 - o.preemphasis;
+  const double preemphasis = o.preemphasis_of_clip ? 0.0 : o.preemphasis;
+  for (double& w : window) w *= 1.0 - preemphasis;
   dc_window_ = to_float(window);
 
   frames_.win_length = o.win_length;
   frames_.hop_length = o.hop_length;
   frames_.padding = Padding::kZeros;
   if (o.framing == Framing::kMirror) frames_.padding = Padding::kMirror;
-  if (o.framing == Framing::kCenter && o.pad_reflect) frames_.padding = Padding::kReflect;
-  frames_.per_frame_filter = o.remove_dc || o.preemphasis != 0.0;
+  const bool centred = o.framing == Framing::kCenter || o.framing == Framing::kCenterTrimmed;
+  if (centred && o.pad_reflect) frames_.padding = Padding::kReflect;
+  frames_.per_frame_filter = o.remove_dc || preemphasis != 0.0;
   frames_.remove_dc = o.remove_dc;
-  frames_.preemphasis = static_cast<float>(o.preemphasis);
+  frames_.preemphasis = static_cast<float>(preemphasis);
   frames_.window = window_.data();
   frames_.dc_window = dc_window_.data();
   frames_.fft = fft_.tables();
@@ -167,13 +169,16 @@ void LogMelPlan::prepare_mel() {
 
 bool LogMelPlan::finishes() const { return options_.log_reference_max || options_.log_range > 0 || options_.zscore; }
 
-bool LogMelPlan::needs_whole_input() const { return finishes() || options_.remove_clip_mean; }
+bool LogMelPlan::needs_whole_input() const { return finishes() || changes_signal(); }
 
 long LogMelPlan::n_frames(long n) const {
   const LogMelOptions& o = options_;
+  n = signal_length(n);
   if (n <= 0) return 0;
+  const long after_first = (n + 2 * (o.n_fft / 2) - o.n_fft) / o.hop_length;
   switch (o.framing) {
-    case Framing::kCenter: return 1 + (n + 2 * (o.n_fft / 2) - o.n_fft) / o.hop_length;
+    case Framing::kCenter: return after_first + 1;
+    case Framing::kCenterTrimmed: return after_first;
     case Framing::kMirror: return (n + o.hop_length / 2) / o.hop_length;
     case Framing::kValid: break;
   }
@@ -183,18 +188,34 @@ long LogMelPlan::n_frames(long n) const {
 long LogMelPlan::first_sample() const {
   const LogMelOptions& o = options_;
   switch (o.framing) {
-    case Framing::kCenter: return (o.n_fft - o.win_length) / 2 - o.n_fft / 2;
+    case Framing::kCenter:
+    case Framing::kCenterTrimmed: return (o.n_fft - o.win_length) / 2 - o.n_fft / 2;
     case Framing::kMirror: return o.hop_length / 2 - o.win_length / 2;
     case Framing::kValid: break;
   }
   return 0;
 }
 
-bool LogMelPlan::frames(const float* x, long n, long begin, long end, float* out) const {
-  if (begin >= end) return true;
+std::vector<float> LogMelPlan::signal(const float* x, long n) const {
+  std::vector<float> y(x, x + n);
+  if (options_.remove_clip_mean && n > 0) {
+    double sum = 0.0;
+    for (const float value : y) sum += value;
+    const float mean = static_cast<float>(sum / static_cast<double>(n));
+    for (float& value : y) value -= mean;
+  }
+  if (options_.preemphasis_of_clip) {
+    const float factor = static_cast<float>(options_.preemphasis);
+    for (long i = 0; i + 1 < n; i++) y[i] = y[i + 1] - factor * y[i];
+    y.resize(signal_length(n));
+  }
+  return y;
+}
+
+bool LogMelPlan::frames_at(const float* x, long n, long first, long count, float* out) const {
+  if (count <= 0) return true;
   const Lease lease(*this);
-  return kernels_.log_mel(frames_, mel_, lease.scratch(), x, n, first_sample() + begin * options_.hop_length,
-                          end - begin, out);
+  return kernels_.log_mel(frames_, mel_, lease.scratch(), x, n, first, count, out);
 }
 
 void LogMelPlan::finish(float* out, long n_frames) const {
@@ -222,27 +243,24 @@ long LogMelPlan::compute(const float* const* clips, const long* lengths, long n_
   struct Part {
     long clip, begin, end;
   };
-  std::vector<std::vector<float>> centred(options_.remove_clip_mean ? n_clips : 0);
+  std::vector<std::vector<float>> signals(changes_signal() ? n_clips : 0);
+  parallel_for(static_cast<long>(signals.size()), n_threads,
+               [&](long c) { signals[c] = signal(clips[c], lengths[c]); });
   std::vector<Part> parts;
   const long parts_per_clip = n_clips > 0 && n_clips < n_threads ? (n_threads + n_clips - 1) / n_clips : 1;
   for (long c = 0; c < n_clips; c++) {
     const long total = n_frames(lengths[c]);
     const long size = std::max((total + parts_per_clip - 1) / parts_per_clip, kFramesPerPart);
     for (long begin = 0; begin < total; begin += size) parts.push_back({c, begin, std::min(begin + size, total)});
-    if (!options_.remove_clip_mean || total == 0) continue;
-    double sum = 0.0;
-    for (long i = 0; i < lengths[c]; i++) sum += clips[c][i];
-    const float mean = static_cast<float>(sum / lengths[c]);
-    centred[c].resize(lengths[c]);
-    for (long i = 0; i < lengths[c]; i++) centred[c][i] = clips[c][i] - mean;
   }
 
   std::vector<char> finite(parts.size(), 1);
   parallel_for(static_cast<long>(parts.size()), n_threads, [&](long p) {
     const Part& part = parts[p];
-    const float* x = options_.remove_clip_mean ? centred[part.clip].data() : clips[part.clip];
+    const float* x = changes_signal() ? signals[part.clip].data() : clips[part.clip];
     float* out = outs[part.clip] + part.begin * options_.n_mels;
-    finite[p] = frames(x, lengths[part.clip], part.begin, part.end, out);
+    const long first = first_sample() + part.begin * options_.hop_length;
+    finite[p] = frames_at(x, signal_length(lengths[part.clip]), first, part.end - part.begin, out);
     const long total = n_frames(lengths[part.clip]);
     if (part.begin == 0 && part.end == total) finish(out, total);  // while it is in the cache
   });

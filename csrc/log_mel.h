@@ -14,8 +14,9 @@
 
 namespace engine {
 
-// kCenter: frame t is centred on sample t * hop. kValid: only whole windows. kMirror: Kaldi's snip_edges=false.
-enum class Framing { kCenter, kValid, kMirror };
+// kCenter: frame t is centred on sample t * hop; kCenterTrimmed leaves the last of them out. kValid: only whole windows.
+// kMirror: Kaldi's snip_edges=false.
+enum class Framing { kCenter, kCenterTrimmed, kValid, kMirror };
 enum class LogKind { kLn, kLog10, kDecibel };
 
 // The fields of engine.FrontendConfig, which documents them; lengths in samples, frequencies in Hz.
@@ -27,8 +28,9 @@ struct LogMelOptions {
   bool window_periodic = true;
   std::vector<double> window_values;  // overrides `window` when not empty
   Framing framing = Framing::kCenter;
-  bool pad_reflect = true;  // kCenter: reflect, or zeros
+  bool pad_reflect = true;  // kCenter, kCenterTrimmed: reflect, or zeros
   double preemphasis = 0.0;
+  bool preemphasis_of_clip = false;  // of the whole input, before frames are cut
   bool remove_dc = false, remove_clip_mean = false;
   double input_scale = 1.0;
   bool magnitude = false;
@@ -64,9 +66,10 @@ class LogMelPlan {
   // True when frames cannot be given out before the whole input is known.
   bool needs_whole_input() const;
 
-  // Frames begin .. end - 1 of x[0 .. n), before finish(); out: (end - begin) x n_mels. False when a value is not a
-  // finite number (the input has NaN or infinity, or samples whose square overflows); `out` then holds no meaning.
-  bool frames(const float* x, long n, long begin, long end, float* out) const;
+  // `count` frames, the first of which starts at sample `first` of x[0 .. n), before finish(); out: count x n_mels.
+  // False when a value is not a finite number (the input has NaN or infinity, or samples whose square overflows); `out`
+  // then holds no meaning. Frames may reach beyond the signal, which must not be empty.
+  bool frames_at(const float* x, long n, long first, long count, float* out) const;
   // The steps that need the whole input: reference "max", range, and the normalisation that follows them. Does nothing
   // where the options ask for none.
   void finish(float* out, long n_frames) const;
@@ -83,6 +86,12 @@ class LogMelPlan {
  private:
   struct Workspace;
   class Lease;
+
+  // What frames are cut from: the input, or without its mean and pre-emphasised as a whole. Its length, whether it
+  // differs from the input, and the samples that then replace it.
+  long signal_length(long n) const { return options_.preemphasis_of_clip && n > 0 ? n - 1 : n; }
+  bool changes_signal() const { return options_.remove_clip_mean || options_.preemphasis_of_clip; }
+  std::vector<float> signal(const float* x, long n) const;
 
   void prepare_frames();
   void prepare_mel();

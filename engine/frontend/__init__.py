@@ -1,8 +1,10 @@
-"""Waveform to log-mel, in C++: configuration, whole clips."""
+"""Waveform to log-mel, in C++: configurations, whole clips, streams, spectra and cepstra."""
 
 from __future__ import annotations
 
 from engine.frontend.config import FrontendConfig
 from engine.frontend.log_mel import LogMel
+from engine.frontend.spectra import MFCC, stft
+from engine.frontend.stream import LogMelStream
 
-__all__ = ["FrontendConfig", "LogMel"]
+__all__ = ["MFCC", "FrontendConfig", "LogMel", "LogMelStream", "stft"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, overload
 
@@ -13,6 +12,8 @@ from engine import _kernels
 from engine.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from engine.frontend.config import FrontendConfig
@@ -46,10 +47,7 @@ class LogMel:
             raise ConfigError(f"expected at least 1 thread, got {threads}; pass threads=1 or more")
         self.config = config
         self.threads = threads
-        try:
-            self._plan = _kernels.LogMelPlan(**_plan_settings(config))
-        except RuntimeError as error:  # ENGINE_ISA names an instruction set that is not there
-            raise ConfigError(str(error)) from error
+        self._plan = compiled_plan(config)
         if empty := self._plan.empty_filters:
             warnings.warn(
                 f"mel filters {empty} hold no bin of the transform and stay at the floor; "
@@ -132,7 +130,7 @@ class LogMel:
 
     def spectrogram(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the power (or magnitude) spectrogram before the mel filters, shape (n_frames, n_fft // 2 + 1)."""
-        return self._plan.spectrogram(_as_clip(waveform))
+        return self._plan.spectrogram(as_clip(waveform))
 
     def _check_out(self, out: NDArray[np.float32], clip: NDArray[np.float32]) -> None:
         shape = (*clip.shape[:-1], self.n_frames(clip.shape[-1]), self.config.n_mels)
@@ -142,6 +140,14 @@ class LogMel:
                 f"expected out as a writeable C-contiguous float32 array of shape {shape}, "
                 f"got {out.dtype} {out.shape}; pass np.empty({shape}, np.float32)"
             )
+
+
+def compiled_plan(config: FrontendConfig) -> _kernels.LogMelPlan:
+    """Plan a configuration; a ConfigError when ENGINE_ISA names an instruction set that is not there."""
+    try:
+        return _kernels.LogMelPlan(**_plan_settings(config))
+    except RuntimeError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _plan_settings(config: FrontendConfig) -> dict[str, Any]:
@@ -167,7 +173,8 @@ def _as_float32(waveform: object) -> NDArray[np.float32]:
     return np.require(waveform, requirements="C")
 
 
-def _as_clip(waveform: object) -> NDArray[np.float32]:
+def as_clip(waveform: object) -> NDArray[np.float32]:
+    """Return the array as a C-contiguous clip (n_samples,); TypeError or AudioError when it is none."""
     clip = _as_float32(waveform)
     if clip.ndim != 1:
         raise AudioError(f"expected a waveform of shape (n_samples,), got {clip.shape}; reshape it")
