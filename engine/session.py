@@ -1,0 +1,214 @@
+"""One network in onnxruntime: on the device that was asked for, with the threads that were asked for, or an error.
+
+The runtime is told never to fall back, print or spin. Waiting threads that spin make two threads up to 0.2 ms faster
+on a network of 2 ms, and burn up to twice the CPU time for it: cores that decoding and the application need.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import onnxruntime
+
+from engine.devices import CUDA_PROVIDER, cuda_obstacle, parse_device
+from engine.errors import DeviceError, EngineError, ModelError
+from engine.threads import resolve_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+logger = logging.getLogger("engine")
+
+CUDA_OPTIONS = {
+    # TensorFloat-32 keeps 10 bits of mantissa: too few to agree with the CPU.
+    "use_tf32": "0",
+    # The default measures every algorithm anew for each input shape.
+    "cudnn_conv_algo_search": "HEURISTIC",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output of a network as its file declares it.
+
+    Attributes
+    ----------
+    name, type : str
+        ``type`` in onnxruntime's spelling, for example "tensor(float)".
+    shape : tuple
+        A number for a fixed axis, a name or None for a free one.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+
+class Session:
+    """A network that is ready to run. Threads may share it; pickling stores where it came from and opens it again.
+
+    Parameters
+    ----------
+    model : Path or bytes
+        An .onnx file, or its content.
+    device : str
+        "auto", "cpu", "cuda" or "cuda:N". "auto" takes the first CUDA device that can run and the CPU otherwise, and
+        logs once which one and why.
+    threads : int or None
+        Threads that one run may use; None is every CPU this process may use.
+
+    Attributes
+    ----------
+    device : str
+        "cpu" or "cuda:N", read back from the runtime.
+    threads : int
+    inputs, outputs : tuple of Port
+    metadata : dict of str to str
+        What the file carries beside its graph.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read as a network that this runtime knows.
+    DeviceError
+        The device was asked for by name and cannot run here.
+    ConfigError
+        ``device`` or ``threads`` is not a valid setting.
+    """
+
+    def __init__(self, model: Path | bytes, device: str = "auto", threads: int | None = None) -> None:
+        self._arguments = (model, device, threads)
+        self.threads = resolve_threads(threads)
+        _check_file(model)
+        self._runtime = _open(model, parse_device(device), self.threads)
+        self.device = _device_of(self._runtime)
+        self.inputs = tuple(Port(port.name, port.type, tuple(port.shape)) for port in self._runtime.get_inputs())
+        self.outputs = tuple(Port(port.name, port.type, tuple(port.shape)) for port in self._runtime.get_outputs())
+        self.metadata: dict[str, str] = dict(self._runtime.get_modelmeta().custom_metadata_map)
+
+    def __reduce__(self) -> tuple[type[Session], tuple[Path | bytes, str, int | None]]:
+        return Session, self._arguments
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return the named outputs for the named inputs.
+
+        Raises
+        ------
+        ModelError, DeviceError
+            The network failed on this input, on the CPU or on another device.
+        """
+        try:
+            values: list[NDArray[Any]] = self._runtime.run(list(outputs), dict(feeds))
+        except Exception as error:
+            shapes = ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in feeds.items())
+            kind, remedy = (
+                (ModelError, "check the card against the network")
+                if self.device == "cpu"
+                else (DeviceError, f"check {self.device}, or use device='cpu'")
+            )
+            failure = f"expected the network to run on {shapes}, onnxruntime failed: {_reason(error)}; {remedy}"
+            raise kind(failure) from error
+        return values
+
+
+def _open(model: Path | bytes, device: str, threads: int) -> Any:
+    if device == "cpu":
+        return _open_on_cpu(model, threads)
+    if device != "auto":
+        return _open_on_cuda(model, device, threads)
+    if obstacle := cuda_obstacle(0):
+        _log_once(logging.INFO, f"device auto: cpu, because {obstacle}")
+        return _open_on_cpu(model, threads)
+    try:
+        runtime = _open_on_cuda(model, "cuda:0", threads)
+    except DeviceError as error:
+        _log_once(logging.WARNING, f"device auto: cpu, because {error}")
+        return _open_on_cpu(model, threads)
+    _log_once(logging.INFO, "device auto: cuda:0, the first CUDA device")
+    return runtime
+
+
+def _open_on_cpu(model: Path | bytes, threads: int) -> Any:
+    try:
+        return _create(model, "CPUExecutionProvider", {}, threads)
+    except Exception as error:
+        raise _refused(model, error) from error
+
+
+def _open_on_cuda(model: Path | bytes, device: str, threads: int) -> Any:
+    index = device.removeprefix("cuda:")
+    if obstacle := cuda_obstacle(int(index)):
+        raise DeviceError(f"expected {device} to run, but {obstacle}, or use device='cpu'")
+    try:
+        runtime = _create(model, CUDA_PROVIDER, CUDA_OPTIONS | {"device_id": index}, threads)
+    except Exception as error:
+        # Whose fault it is shows where nothing but the model can be at fault.
+        _open_on_cpu(model, threads)
+        raise DeviceError(
+            f"expected {device} to run, onnxruntime failed: {_reason(error)}; check the driver, or use device='cpu'"
+        ) from error
+    if _device_of(runtime) != device:
+        raise DeviceError(f"expected {device} to run, onnxruntime took the CPU; check the driver, or use device='cpu'")
+    return runtime
+
+
+def _create(model: Path | bytes, provider: str, options: dict[str, str], threads: int) -> Any:
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.inter_op_num_threads = 1
+    settings.use_deterministic_compute = True
+    # Every failure arrives as an exception; only a crash may speak.
+    settings.log_severity_level = 4
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # A file decides neither its format nor the settings it runs with.
+    settings.add_session_config_entry("session.load_model_format", "ONNX")
+    return onnxruntime.InferenceSession(
+        model if isinstance(model, bytes) else str(model),
+        settings,
+        providers=[(provider, options)],
+        enable_fallback=0,
+        read_config_from_model=0,
+    )
+
+
+def _device_of(runtime: Any) -> str:
+    if CUDA_PROVIDER not in runtime.get_providers():
+        return "cpu"
+    return f"cuda:{runtime.get_provider_options()[CUDA_PROVIDER]['device_id']}"
+
+
+def _check_file(model: Path | bytes) -> None:
+    if isinstance(model, bytes):
+        return
+    if not model.exists():
+        raise ModelError(f"expected an .onnx file, found nothing at {model}; check the path")
+    if not model.is_file():
+        raise ModelError(f"expected an .onnx file, {model} is a folder or a device; name the file")
+    if model.stat().st_size == 0:
+        raise ModelError(f"expected an .onnx file, {model} is empty; get it again")
+
+
+def _refused(model: Path | bytes, error: Exception) -> EngineError:
+    where = "the given bytes are" if isinstance(model, bytes) else f"{model} is"
+    return ModelError(f"expected an ONNX model, {where} none that onnxruntime can load: {_reason(error)}; get it again")
+
+
+def _reason(error: Exception) -> str:
+    """Return the runtime's message without its codes, source locations and line breaks."""
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
+    text = re.sub(r"^Load model from .*? failed:", "", text)
+    text = re.sub(r"^/\S+:\d+ .*?\) (?=[A-Z])", "", text)
+    text = text.strip().rstrip(".")
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+@functools.cache
+def _log_once(level: int, message: str) -> None:
+    logger.log(level, message)

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import pickle
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+import soundfile
+from onnx import helper
+
+from engine import model as model_module
+from engine.card import ModelInput, write_card
+from engine.errors import ModelError
+from engine.frontend import LogMel
+from engine.model import Model
+from tests.tiny_models import (
+    BIAS,
+    FRONTEND,
+    LABELS,
+    PROJECTION,
+    RATE,
+    WEIGHTS,
+    build,
+    log_mel_card,
+    log_mel_network,
+    save,
+    waveform_card,
+    waveform_network,
+)
+
+RNG = np.random.default_rng(0)
+NOISE = (RNG.standard_normal(4 * RATE + 1234) * np.linspace(0.01, 0.3, 4 * RATE + 1234)).astype(np.float32)
+
+
+@pytest.fixture
+def open_model(tmp_path):
+    def make(network=None, card=None, threads=1):
+        return Model.open(save(tmp_path / "model.onnx", network, card), device="cpu", threads=threads)
+
+    return make
+
+
+def waveform_model(open_model, **changes):
+    """Scores are the window's mean times 1, 2 and -1."""
+    return open_model(waveform_network(), waveform_card(**changes))
+
+
+def test_log_mel_model_by_hand(open_model):
+    clip = open_model()((NOISE[:RATE], RATE))
+    mean = LogMel(FRONTEND)(NOISE[:RATE]).astype(np.float64).mean(axis=0)
+    embedding = mean @ PROJECTION
+    np.testing.assert_allclose(clip.scores, 1 / (1 + np.exp(-(mean @ WEIGHTS + BIAS))), atol=1e-6)
+    np.testing.assert_allclose(clip.embedding, embedding / np.linalg.norm(embedding), atol=1e-6)
+    assert clip.labels == LABELS
+    assert clip.thresholds == {"low": 0.25, "high": 0.75}
+
+
+def test_windows_by_hand(open_model):
+    # 2.25 seconds at a hop of half a second: windows at 0, 0.5, 1, and a last one from 1.5 s that ends at 2.25 s.
+    samples = np.repeat([0.5, 1, 0, 0.25, 0.75], [4000, 4000, 4000, 4000, 2000]).astype(np.float32)
+    clip = waveform_model(open_model, pad="none")((samples, RATE))
+    assert [(w.start_s, w.end_s) for w in clip.windows] == [(0, 1), (0.5, 1.5), (1, 2), (1.5, 2.25)]
+    means = [0.75, 0.5, 0.125, (0.25 * 4000 + 0.75 * 2000) / 6000]
+    for window, mean in zip(clip.windows, means, strict=True):
+        np.testing.assert_allclose(window.scores, [mean, 2 * mean, -mean], atol=1e-6)
+    assert clip.duration_s == 2.25
+    assert clip.embedding is None
+
+
+@pytest.mark.parametrize(("pad", "mean"), [("zeros", 0.1875), ("repeat", 0.21875), ("none", 0.25)])
+def test_short_clip_is_padded_as_the_card_says(open_model, pad, mean):
+    # 6000 of 8000 samples: 3000 of 0 and 3000 of 0.5; repeated, the last 2000 are of 0.
+    samples = np.repeat(np.array([0, 0.5], np.float32), 3000)
+    mean = {"zeros": 1500 / 8000, "repeat": 1500 / 8000, "none": 0.25}[pad]
+    clip = waveform_model(open_model, pad=pad)((samples, RATE))
+    np.testing.assert_allclose(clip.scores[0], mean, atol=1e-6)
+    assert clip.windows[0].end_s == 0.75
+
+
+@pytest.mark.parametrize(("reduce", "want"), [("max", [1, 2, 0]), ("mean", [0.5, 1, -0.5])])
+def test_windows_are_reduced_as_the_card_says(open_model, reduce, want):
+    samples = np.repeat(np.array([0, 1], np.float32), RATE)
+    clip = waveform_model(open_model, reduce=reduce, hop=RATE)((samples, RATE))
+    np.testing.assert_allclose(clip.scores, want, atol=1e-6)
+    assert clip.scores.dtype == np.float32
+
+
+@pytest.mark.parametrize("framing", ["center", "valid", "mirror"])
+@pytest.mark.parametrize("n_samples", [1, 2, 39, 40, 199, 200, 201, RATE - 1, RATE, RATE + 1])
+@pytest.mark.parametrize("pad", ["zeros", "repeat", "none"])
+def test_any_length_gives_scores(open_model, framing, n_samples, pad):
+    frontend = log_mel_card().frontend.from_dict(FRONTEND.to_dict() | {"framing": framing})
+    model = open_model(card=log_mel_card(frontend=frontend, pad=pad, hop=RATE))
+    clip = model((NOISE[:n_samples], RATE))
+    assert np.isfinite(clip.scores).all()
+    assert clip.duration_s == n_samples / RATE
+    assert clip.windows[-1].end_s == clip.duration_s
+
+
+def test_a_tail_shorter_than_a_frame_is_completed_with_zeros_not_dropped(open_model):
+    whole_frames = FRONTEND.from_dict(FRONTEND.to_dict() | {"framing": "valid"})
+    model = open_model(card=log_mel_card(frontend=whole_frames, pad="none", hop=RATE))
+    clip = model((NOISE[: RATE + 3], RATE))
+    frame = np.zeros(FRONTEND.win_length, np.float32)
+    frame[:3] = NOISE[RATE : RATE + 3]
+    assert len(clip.windows) == 2
+    np.testing.assert_array_equal(clip.windows[1].scores, model.run_window(frame)[0])
+
+
+def test_first_window_does_not_depend_on_what_follows(open_model):
+    model = open_model()
+    alone, long = model((NOISE[:RATE], RATE)), model((NOISE, RATE))
+    np.testing.assert_array_equal(alone.windows[0].scores, long.windows[0].scores)
+    np.testing.assert_array_equal(alone.windows[0].embedding, long.windows[0].embedding)
+
+
+def test_each_window_is_the_model_on_that_cut(open_model):
+    model = open_model()
+    for window in model.windows((NOISE, RATE)):
+        start, end = round(window.start_s * RATE), round(window.end_s * RATE)
+        cut = np.zeros(RATE, np.float32)
+        cut[: end - start] = NOISE[start:end]
+        scores, embedding = model.run_window(cut)
+        np.testing.assert_array_equal(window.scores, scores)
+        np.testing.assert_array_equal(window.embedding, embedding)
+
+
+def test_bits_depend_neither_on_blocks_nor_on_threads(open_model, monkeypatch):
+    want = open_model(threads=1)((NOISE, RATE))
+    for block, threads in ((1 << 16, 4), (1000, 1), (4001, 2), (10**9, 3)):
+        monkeypatch.setattr(model_module, "BLOCK_SAMPLES", block)
+        got = open_model(threads=threads)((NOISE, RATE))
+        np.testing.assert_array_equal(got.scores, want.scores)
+        np.testing.assert_array_equal(got.embedding, want.embedding)
+
+
+def test_eight_threads_share_a_model_and_get_the_bits_of_one(open_model):
+    model = open_model(threads=2)
+    clips = [NOISE[i * 1000 : i * 1000 + 2 * RATE] for i in range(8)]
+    want = [model((clip, RATE)) for clip in clips]
+    got = [[] for _ in clips]
+    start = threading.Barrier(len(clips))
+
+    def work(i):
+        start.wait()
+        got[i] = [model((clips[i], RATE)) for _ in range(10)]
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(len(clips))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for results, expected in zip(got, want, strict=True):
+        assert len(results) == 10
+        for result in results:
+            np.testing.assert_array_equal(result.scores, expected.scores)
+            np.testing.assert_array_equal(result.embedding, expected.embedding)
+
+
+def test_pickled_model_gives_the_same_bits(open_model):
+    model = open_model()
+    again = pickle.loads(pickle.dumps(model))
+    assert repr(again) == repr(model) == "Model('tiny', device='cpu', threads=1)"
+    np.testing.assert_array_equal(again((NOISE, RATE)).scores, model((NOISE, RATE)).scores)
+
+
+@pytest.mark.parametrize(
+    "axes", [("batch", "mel", "time"), ("time", "batch", "mel"), ("batch", "channel", "time", "mel")]
+)
+def test_axes_are_arranged_as_the_card_says(open_model, axes):
+    want = open_model()((NOISE, RATE))
+    got = open_model(log_mel_network(axes), log_mel_card(input=ModelInput("log_mel", "log_mel", axes)))((NOISE, RATE))
+    # The runtime merges the transposition into the mean, which then sums in another order.
+    np.testing.assert_allclose(got.scores, want.scores, atol=1e-6)
+
+
+def test_a_long_recording_is_never_held(open_model, tmp_path):
+    samples = np.zeros(20 * 60 * RATE, np.int16)
+    path = tmp_path / "long.wav"
+    soundfile.write(path, samples, RATE, subtype="PCM_16")
+    model = waveform_model(open_model, hop=RATE)
+    tracemalloc.start()
+    try:
+        clip = model(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(clip.windows) == 20 * 60
+    assert peak < samples.size * 4 / 8
+
+
+def test_windows_are_read_as_far_as_needed(open_model):
+    noisy = np.append(NOISE, np.float32(np.nan))
+    windows = waveform_model(open_model).windows((np.tile(NOISE, 3), RATE))
+    assert next(windows).start_s == 0
+    windows.close()
+    with pytest.raises(Exception, match="finite"):
+        waveform_model(open_model)((noisy, RATE))
+
+
+def test_other_rates_are_resampled(open_model):
+    time_s = np.arange(2 * 2 * RATE) / (2 * RATE)
+    tone = np.sin(2 * np.pi * 500 * time_s).astype(np.float32)
+    model = open_model()
+    twice, once = model((tone, 2 * RATE)), model((tone[::2].copy(), RATE))
+    assert twice.duration_s == once.duration_s == 2
+    np.testing.assert_allclose(twice.scores, once.scores, atol=0.02)
+
+
+def test_model_for_embeddings_takes_no_sound(tmp_path):
+    nodes = [
+        helper.make_node("ReduceMean", ["rows", "time_axis"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "weights"], ["scores"]),
+    ]
+    constants = {"time_axis": np.array([1]), "weights": np.ones((5, 3), np.float32)}
+    network = build(nodes, {"rows": ["batch", "time", 5]}, {"scores": ["batch", 3]}, constants)
+    rows = ModelInput("rows", "embedding", ("batch", "time", "feature"))
+    path = tmp_path / "head.onnx"
+    path.write_bytes(write_card(network, waveform_card(input=rows, window=10, hop=10)).SerializeToString())
+    with pytest.raises(ModelError, match="takes rows of embeddings"):
+        Model.open(path)((NOISE, RATE))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_damaged_weights_are_an_error_never_a_score(tmp_path, bad):
+    constants = {"time_axis": np.array([1]), "weights": np.array([[1, bad, 1]], np.float32)}
+    nodes = [
+        helper.make_node("ReduceMean", ["waveform", "time_axis"], ["mean"], keepdims=1),
+        helper.make_node("MatMul", ["mean", "weights"], ["scores"]),
+    ]
+    network = build(nodes, {"waveform": ["batch", "time"]}, {"scores": ["batch", 3]}, constants)
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(write_card(network, waveform_card()).SerializeToString())
+    with pytest.raises(ModelError, match="finite values in the output 'scores'"):
+        Model.open(path)((NOISE, RATE))
+
+
+def test_output_of_undeclared_width_is_checked_when_it_comes(tmp_path):
+    constants = {"begin": np.array([0]), "end": np.array([4]), "axis": np.array([1])}
+    nodes = [helper.make_node("Slice", ["waveform", "begin", "end", "axis"], ["scores"])]
+    network = build(nodes, {"waveform": ["batch", "time"]}, {"scores": ["batch", "label"]}, constants)
+    path = tmp_path / "wide.onnx"
+    path.write_bytes(write_card(network, waveform_card()).SerializeToString())
+    with pytest.raises(ModelError, match=r"expected 3 values in the output 'scores'"):
+        Model.open(path)((NOISE, RATE))
+
+
+def test_errors_of_the_card_name_the_file(tmp_path):
+    path = tmp_path / "bare.onnx"
+    path.write_bytes(log_mel_network().SerializeToString())
+    with pytest.raises(ModelError, match=r"bare\.onnx: expected a model with a card"):
+        Model.open(path)
