@@ -241,7 +241,7 @@ void bind_log_mel(py::module_& m) {
   m.def(
       "window",
       [](const std::string& name, int length, bool periodic) {
-        require(length >= 1, "expected a window of at least 1 sample");
+        require(length >= 1 && length <= 1 << 20, "expected a window of 1 to 1048576 samples");
         return engine::make_window(choice("window", name, kWindows), length, periodic);
       },
       py::arg("name"), py::arg("length"), py::arg("periodic"), "An analysis window: a list of `length` floats.");
@@ -254,7 +254,13 @@ void bind_log_mel(py::module_& m) {
       .def_property_readonly("n_mels", &LogMelPlan::n_mels)
       .def_property_readonly("n_bins", &LogMelPlan::n_bins)
       .def_property_readonly("empty_filters", &empty_filters, "Indices of the mel filters that no bin falls into.")
-      .def("n_frames", &LogMelPlan::n_frames, py::arg("n_samples"), "Number of frames that n_samples give.")
+      .def(
+          "n_frames",
+          [](const LogMelPlan& plan, long n_samples) {
+            require(n_samples < 1L << 60, "expected fewer than 2^60 samples");
+            return plan.n_frames(n_samples);
+          },
+          py::arg("n_samples"), "Number of frames that n_samples give.")
       .def("log_mel", &log_mel, py::arg("x").noconvert(), py::arg("out").noconvert() = py::none(),
            py::arg("threads") = 1,
            "Log-mel of x, float32 of shape (n_samples,) or (batch, n_samples).\n\n"

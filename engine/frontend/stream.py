@@ -36,7 +36,7 @@ class LogMelStream:
     >>> from engine import FrontendConfig, LogMelStream
     >>> stream = LogMelStream(FrontendConfig(16000, win_length=400, hop_length=160, n_fft=512, n_mels=64))
     >>> [len(stream.push(np.zeros(1000, np.float32))) for _ in range(3)], len(stream.flush())
-    ([5, 6, 7], 1)
+    ([6, 6, 6], 1)
     """
 
     def __init__(self, config: FrontendConfig) -> None:

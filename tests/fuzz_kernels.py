@@ -1,0 +1,173 @@
+"""Throw random calls at the compiled module: whatever comes in, it returns a well-formed result or raises.
+
+A crash, a hang or a read outside an array ends the process; under ``make sanitize`` also what a plain run would survive.
+Run 100,000 cases with::
+
+    python -m tests.fuzz_kernels --cases 100000 --seed 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine import _kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# What a refusal looks like. Anything else is a fault of the module.
+REFUSALS = (TypeError, ValueError, RuntimeError, IndexError, MemoryError, OverflowError)
+DTYPES = ["f4", "f4", "f4", "f4", "f8", "f2", "i2", "i8", "?", "c8", "O", "S3", ">f4"]
+ODD_NUMBERS = [0, 1, -1, 2, 3, 15, 16, 17, 64, 2**15, 2**31 - 1, 2**31, -(2**31), 2**62, 0.5, float("nan"), float("inf")]
+
+
+class Fuzzer:
+    """Draws arguments and calls; one generator, so that a seed gives the same cases again."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = np.random.default_rng(seed)
+        self.outcomes: Counter[str] = Counter()
+
+    def pick(self, choices: list[Any]) -> Any:
+        return choices[int(self.random.integers(len(choices)))]
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.random.random() < probability)
+
+    def array(self, ndim: int | None = None, longest: int = 2000) -> Any:
+        """Return an array, mostly float32 and contiguous; sometimes another type, strided, empty, or with odd values."""
+        if self.chance(0.02):
+            return self.pick([None, 3, "text", [1.0, 2.0], [[1.0], [2.0, 3.0]], object()])
+        if ndim is None or self.chance(0.05):
+            ndim = int(self.random.integers(0, 4))
+        shape = [int(self.random.integers(0, self.pick([2, 20, longest]))) for _ in range(ndim)]
+        while int(np.prod(shape)) > 200_000:
+            shape[int(np.argmax(shape))] //= 2
+        dtype = self.pick(DTYPES) if self.chance(0.2) else "f4"
+        values = np.asarray(self.random.standard_normal(shape) * self.pick([0.0, 1e-30, 1.0, 1e30]), "f4").reshape(shape)
+        if values.size and self.chance(0.1):
+            values.flat[int(self.random.integers(values.size))] = self.pick([np.nan, np.inf, -np.inf])
+        if dtype not in ("f4", "c8", "f8", ">f4"):
+            values = np.nan_to_num(values, posinf=1, neginf=-1) % 100
+        result: Any = np.asarray(values, dtype)
+        if result.ndim and self.chance(0.1):
+            result = result[::-1] if self.chance(0.5) else result[::2]
+        if result.ndim > 1 and self.chance(0.05):
+            result = result.T
+        if result.ndim and self.chance(0.02):
+            result = np.broadcast_to(result[:1], (50, *result.shape[1:]))
+        return result
+
+    def settings(self) -> dict[str, Any]:
+        """Return settings of a front end: mostly in range, sometimes not, sometimes unknown."""
+        n_fft = int(self.pick([16, 17, 32, 60, 64, 100, 128, 133, 256, 400, 512]))
+        n_mels = int(self.pick([1, 2, 15, 16, 17, 40]))
+        values: dict[str, Any] = {
+            "sample_rate": 16000,
+            "n_fft": n_fft,
+            "win_length": int(self.random.integers(1, n_fft + 1)),
+            "hop_length": int(self.pick([1, 2, 7, 16, 100, 160, 5000])),
+            "n_mels": n_mels,
+            "f_min": self.pick([0.0, 20.0, 1000.0]),
+            "f_max": self.pick([8000.0, 4000.0]),
+            "window": self.pick(["hann", "hamming", "povey", "blackman", "rectangular"]),
+            "window_periodic": self.chance(0.5),
+            "framing": self.pick(["center", "valid", "mirror"]),
+            "pad_mode": self.pick(["reflect", "constant"]),
+            "preemphasis": self.pick([0.0, 0.97]),
+            "remove_dc": self.chance(0.3),
+            "remove_clip_mean": self.chance(0.2),
+            "spectrum": self.pick(["power", "magnitude"]),
+            "mel_scale": self.pick(["htk", "slaney", "kaldi"]),
+            "log": self.pick(["ln", "log10", "dB"]),
+            "log_reference_max": self.chance(0.2),
+            "log_range": self.pick([0.0, 80.0]),
+            "zscore": self.chance(0.2),
+        }
+        if self.chance(0.3):
+            values["mean"], values["std"] = [0.5] * n_mels, [2.0] * n_mels
+        if self.chance(0.2):
+            values[self.pick(sorted(values))] = self.pick([*ODD_NUMBERS, "", "hann", None, [], [1.0] * 5])
+        if self.chance(0.03):
+            values["unknown"] = 1
+        return values
+
+    def log_mel(self) -> str:
+        plan = _kernels.LogMelPlan(**self.settings())
+        x = self.array(1 if self.chance(0.7) else 2)
+        out = None
+        if self.chance(0.3) and isinstance(x, np.ndarray) and x.ndim in (1, 2):
+            shape = (*x.shape[:-1], plan.n_frames(x.shape[-1]), plan.n_mels)
+            out = np.empty(shape, np.float32) if self.chance(0.7) else self.array()
+        values, bad = plan.log_mel(x, out, self.pick([1, 1, 2, 3, 0, -1, 100]))
+        assert values.dtype == np.float32
+        assert values.shape == (*x.shape[:-1], plan.n_frames(x.shape[-1]), plan.n_mels)
+        assert bad >= 0 or np.isfinite(values).all()
+        return "log_mel"
+
+    def log_mel_many(self) -> str:
+        plan = _kernels.LogMelPlan(**self.settings())
+        clips = [self.array(1, longest=500) for _ in range(int(self.random.integers(0, 6)))]
+        results, _ = plan.log_mel_many(clips, self.pick([1, 2, 3]))
+        assert [len(result) for result in results] == [plan.n_frames(len(clip)) for clip in clips]
+        return "log_mel_many"
+
+    def stream(self) -> str:
+        plan = _kernels.LogMelPlan(**self.settings())
+        stream = _kernels.LogMelStream(plan)
+        received, frames = 0, 0
+        for _ in range(int(self.random.integers(0, 8))):
+            block = self.array(1, longest=1500)
+            frames += len(stream.push(block)[0])
+            received += len(block)
+        frames += len(stream.flush()[0])
+        assert frames == plan.n_frames(received)
+        return "stream"
+
+    def spectra(self) -> str:
+        plan = _kernels.LogMelPlan(**self.settings())
+        x = self.array(1)
+        result = plan.stft(x) if self.chance(0.5) else plan.spectrogram(x)
+        assert result.shape == (plan.n_frames(len(x)), plan.n_bins)
+        return "spectra"
+
+    def small_calls(self) -> str:
+        if self.chance(0.5):
+            length = self.pick([*ODD_NUMBERS, 400])
+            assert len(_kernels.window(self.pick(["hann", "povey", "", "x" * 1000]), length, True)) == length
+        else:
+            plan = _kernels.LogMelPlan(**self.settings())
+            assert plan.n_frames(self.pick(ODD_NUMBERS)) >= 0
+            assert plan.filters().shape == (plan.n_mels, plan.n_bins)
+        return "small calls"
+
+    def run(self, cases: int) -> None:
+        """Run that many cases and count what came of them."""
+        calls: list[Callable[[], str]] = [self.log_mel, self.log_mel_many, self.stream, self.spectra, self.small_calls]
+        for _ in range(cases):
+            call = self.pick(calls)
+            try:
+                self.outcomes[call()] += 1
+            except REFUSALS as refusal:
+                self.outcomes[f"refused: {type(refusal).__name__}"] += 1
+
+
+def main() -> None:
+    """Read the command line, run, print the counts."""
+    parser = argparse.ArgumentParser(description="Throw random calls at the compiled kernels.")
+    parser.add_argument("--cases", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    fuzzer = Fuzzer(arguments.seed)
+    with np.errstate(all="ignore"):
+        fuzzer.run(arguments.cases)
+    sys.stdout.write(f"{arguments.cases} cases, instruction set {_kernels.isa()}: {dict(fuzzer.outcomes)}\n")
+
+
+if __name__ == "__main__":
+    main()
