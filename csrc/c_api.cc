@@ -53,9 +53,10 @@ engine::LogMelOptions options_from(const engine_log_mel_options& c) {
   o.window = choice<engine::Window>(c.window, 5, "expected a window of enum engine_window, got another number");
   o.window_periodic = c.window_periodic != 0;
   o.window_values = copied(c.window_values, c.win_length);
-  o.framing = choice<engine::Framing>(c.framing, 3, "expected a framing of enum engine_framing, got another number");
+  o.framing = choice<engine::Framing>(c.framing, 4, "expected a framing of enum engine_framing, got another number");
   o.pad_reflect = c.pad_reflect != 0;
   o.preemphasis = c.preemphasis;
+  o.preemphasis_of_clip = c.preemphasis_of_clip != 0;
   o.remove_dc = c.remove_dc != 0;
   o.remove_clip_mean = c.remove_clip_mean != 0;
   o.input_scale = c.input_scale;

@@ -30,7 +30,12 @@ enum engine_window {
   ENGINE_WINDOW_BLACKMAN = 3,
   ENGINE_WINDOW_RECTANGULAR = 4
 };
-enum engine_framing { ENGINE_FRAMING_CENTER = 0, ENGINE_FRAMING_VALID = 1, ENGINE_FRAMING_MIRROR = 2 };
+enum engine_framing {
+  ENGINE_FRAMING_CENTER = 0,
+  ENGINE_FRAMING_CENTER_TRIMMED = 1,
+  ENGINE_FRAMING_VALID = 2,
+  ENGINE_FRAMING_MIRROR = 3
+};
 enum engine_mel_scale { ENGINE_MEL_HTK = 0, ENGINE_MEL_SLANEY = 1, ENGINE_MEL_KALDI = 2 };
 enum engine_mel_norm { ENGINE_MEL_NORM_NONE = 0, ENGINE_MEL_NORM_SLANEY = 1 };
 enum engine_log { ENGINE_LOG_LN = 0, ENGINE_LOG_LOG10 = 1, ENGINE_LOG_DB = 2 };
@@ -57,6 +62,7 @@ typedef struct engine_log_mel_options {
   int framing;                 /* enum engine_framing */
   int pad_reflect;             /* framing center: 1 reflects at the edges, 0 pads with zeros */
   double preemphasis;
+  int preemphasis_of_clip; /* 1: of the whole input, 0: inside each frame */
   int remove_dc;
   int remove_clip_mean;
   double input_scale;
