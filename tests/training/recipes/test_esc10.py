@@ -1,0 +1,200 @@
+"""The ESC-10 recipe on a tiny tree: it runs to the end, and an interruption changes nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from engine import Tagger
+from engine.errors import ConfigError
+from tests.training import trees
+from training.features import MelPower
+from training.recipes.esc10 import LABELS, Config, augmented, front_end, learning_rate, train
+from training.run import Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TINY = Config(
+    seeds=(0, 1),
+    n_mels=16,
+    window_s=0.64,
+    channels=(4, 8),
+    embedding_size=8,
+    epochs=3,
+    batch_size=4,
+    warmup_steps=2,
+    checkpoint_every=2,
+    crop_s=0.32,
+)
+
+
+class Interruption(BaseException):
+    """Stands for Ctrl-C, the loss of power, or the end of a time slot."""
+
+
+def start(folder: Path, data: Path, config: Config, stop_after: int | None = None) -> list[str]:
+    """Run the recipe; return its log lines, or raise Interruption after some of them."""
+    lines: list[str] = []
+
+    def echo(line: str) -> None:
+        lines.append(line)
+        if len(lines) == stop_after:
+            raise Interruption
+
+    train(data, Run(folder, asdict(config), echo), config)
+    return lines
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trees.esc10_dev(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    start(folder, data, TINY)
+    return folder
+
+
+def results(folder: Path) -> dict[str, object]:
+    """Everything a run leaves that must not depend on when it was interrupted."""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["ms_per_clip"]
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    untimed = [{name: value for name, value in line.items() if name != "seconds"} for line in log]
+    folds = {path.name: path.read_bytes() for path in folder.glob("seed*.onnx")}
+    tagger = Tagger(folder / "esc10.onnx", device="cpu", threads=1)
+    return {
+        "metrics": metrics,
+        "log": untimed,
+        "folds": folds,
+        "final": (tagger.card.model_sha256, tagger.card.thresholds),
+    }
+
+
+# Lines: 3 epochs and 1 result per fold; 4 folds of 2 seeds make 16, the final model 3 more.
+@pytest.mark.parametrize("stops", [(1,), (4,), (7, 2), (19,)])
+def test_an_interrupted_run_ends_bit_equal(data: Path, finished: Path, tmp_path: Path, stops: tuple[int, ...]) -> None:
+    for stop in stops:
+        with pytest.raises(Interruption):
+            start(tmp_path / "run", data, TINY, stop)
+    start(tmp_path / "run", data, TINY)
+    assert results(tmp_path / "run") == results(finished)
+
+
+def test_a_resumed_run_repeats_no_finished_work(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interruption):
+        start(tmp_path / "run", data, TINY, 7)  # after the last epoch of the second fold; its second was saved
+    jobs = [json.loads(line).get("epoch") for line in start(tmp_path / "run", data, TINY)]
+    assert jobs[:2] == [2, None]
+    assert len(jobs) == 19 - 6
+
+
+@pytest.mark.parametrize(
+    ("folds", "lost", "message"), [((1,), (), r"only the folds \[1\]"), ((1, 2), (3,), "crying baby")]
+)
+def test_data_that_cannot_be_cross_validated_is_refused(
+    tmp_path: Path, folds: tuple[int, ...], lost: tuple[int, ...], message: str
+) -> None:
+    data = trees.esc10_dev(tmp_path / "data", folds)
+    rows = (data / "meta.csv").read_text().splitlines()
+    kept = [row for row in rows if not any(row.startswith(f"2-200{target}-") for target in lost)]
+    (data / "meta.csv").write_text("\n".join(kept))
+    with pytest.raises(ConfigError, match=message):
+        start(tmp_path / "run", data, TINY)
+
+
+def test_another_seed_is_another_result(finished: Path) -> None:
+    assert (finished / "seed0-fold1.onnx").read_bytes() != (finished / "seed1-fold1.onnx").read_bytes()
+
+
+def test_the_final_model_carries_what_the_cross_validation_found(data: Path, finished: Path) -> None:
+    metrics = json.loads((finished / "metrics.json").read_text())
+    card = Tagger(finished / "esc10.onnx", device="cpu", threads=1).card
+    assert card.metrics == metrics
+    assert set(card.thresholds) == set(LABELS)
+    assert "out-of-fold" in card.threshold_method
+    assert card.labels == LABELS
+    assert card.training_data == "ESC-10, folds 1, 2: 20 clips"
+    assert "Ann0, Ann1" in card.attribution
+    assert card.frontend is not None
+    assert replace(card.frontend, mean=None, std=None) == front_end(TINY)
+    fold = Tagger(finished / "seed0-fold1.onnx", device="cpu", threads=1).card
+    assert fold.training_data == "ESC-10, folds 2: 10 clips"
+    assert not fold.thresholds
+
+
+def test_the_reported_accuracy_is_the_taggers_on_unseen_folds(data: Path, finished: Path) -> None:
+    metrics = json.loads((finished / "metrics.json").read_text())
+    for seed in (0, 1):
+        for fold in (1, 2):
+            tagger = Tagger(finished / f"seed{seed}-fold{fold}.onnx", device="cpu", threads=1)
+            right = [
+                tagger(data / "audio" / f"{fold}-{1000 * fold + i}-A-{i}.ogg").top(1)[0].label == LABELS[i]
+                for i in range(10)
+            ]
+            assert metrics["accuracy_by_fold"][f"seed{seed}-fold{fold}"] == np.mean(right)
+    by_seed = [np.mean([metrics["accuracy_by_fold"][f"seed{s}-fold{f}"] for f in (1, 2)]) for s in (0, 1)]
+    assert metrics["accuracy"] == pytest.approx(np.mean(by_seed))
+    assert metrics["accuracy_std_over_seeds"] == pytest.approx(np.std(by_seed, ddof=1))
+    assert np.sum(metrics["confusion"]) == 40
+
+
+def test_the_downloads_layout_trains(tmp_path: Path) -> None:
+    data = trees.esc50(tmp_path / "data", seconds=0.3)
+    config = replace(TINY, seeds=(3,), final=False, epochs=1)
+    start(tmp_path / "run", data, config)
+    assert not (tmp_path / "run" / "esc10.onnx").exists()
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["accuracy_std_over_seeds"] is None
+
+
+def test_the_network_learns(data: Path, tmp_path: Path) -> None:
+    plain = replace(TINY, seeds=(0,), final=False, channels=(8, 16), dropout=0.0, part_share=0.0, max_stretch=1.0)
+    plain = replace(plain, equaliser_db=0.0, mix_share=0.0, noise_share=0.0, mask_frames=0, mask_mels=0)
+    lines = map(json.loads, start(tmp_path / "run", data, replace(plain, epochs=40, learning_rate=1e-2)))
+    losses = [line["loss"] for line in lines if line["job"] == "seed0-fold1" and "loss" in line]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_batch_has_the_crops_length_and_keeps_its_labels() -> None:
+    power = torch.rand(8, 60, 16) + 0.5
+    targets = torch.eye(10)[:8]
+    generator = torch.Generator().manual_seed(0)
+    features = MelPower(power, torch.full((8,), 60))
+    quiet = replace(TINY, mix_share=0.0)
+    log_mel, wanted = augmented(features, targets, power.sum(2).amax(1), quiet, generator)
+    assert log_mel.shape == (8, 32, 16)
+    assert torch.equal(wanted, targets)
+    _, wanted = augmented(features, targets, power.sum(2).amax(1) * 1e6, quiet, generator)
+    assert wanted.sum() == 0
+
+
+def test_the_learning_rate_rises_and_falls_to_zero() -> None:
+    rates = [learning_rate(step, 100, replace(TINY, warmup_steps=10)) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1 * TINY.learning_rate)
+    assert rates.index(max(rates)) == 9
+    assert rates[50] == pytest.approx(0.5 * TINY.learning_rate)
+    assert rates[100] == pytest.approx(0.0)
+
+
+def test_the_default_window_holds_an_esc10_clip() -> None:
+    config = Config()
+    frontend = front_end(config)
+    assert (frontend.win_length, frontend.hop_length, frontend.n_fft) == (400, 160, 512)
+    assert round(config.window_s * config.sample_rate) == 81_920 >= 220_544 * 16_000 / 44_100
+
+
+def test_an_unfinished_folder_can_be_moved(data: Path, finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interruption):
+        start(tmp_path / "run", data, TINY, 5)
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    start(tmp_path / "moved", data, TINY)
+    assert results(tmp_path / "moved") == results(finished)

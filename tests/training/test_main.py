@@ -1,0 +1,114 @@
+"""The command line of the recipes: what is wrong is one sentence, and exit codes mean what they say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.errors import AudioError
+from tests.training import trees
+from training.__main__ import main
+from training.recipes import esc10
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epoch=3"], "one of the fields seeds, final,"),
+        (["--epochs=many"], "a whole number for --epochs, got 'many'"),
+        (["--final=maybe"], "true or false for --final"),
+        (["--epochs", "3"], "--field=value, got '--epochs'"),
+    ],
+)
+def test_a_wrong_field_is_one_sentence_and_exit_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    run = tmp_path / "run"
+    assert main(["esc10", "--data", str(tmp_path), "--run", str(run), *arguments]) == 2
+    output = capsys.readouterr()
+    assert message in output.err
+    assert output.err.count("\n") == 1
+    assert output.out == ""
+    assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: recipe"),
+        (["esc11", "--data", "x", "--run", "y"], "invalid choice: 'esc11'"),
+        (["esc10", "--run", "y"], "required: --data"),
+        (["esc10", "--dat", "x", "--run", "y"], "required: --data"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    output = capsys.readouterr()
+    assert caught.value.code == 2
+    assert message in output.err
+    assert output.err.count("\n") == 1
+
+
+def test_a_finished_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "metrics.json").write_text("{}")
+    assert main(["esc10", "--data", "x", "--run", str(tmp_path)]) == 2
+    assert "finished" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_data_that_is_not_there_is_one_sentence_and_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["esc10", "--data", str(tmp_path / "none"), "--run", str(tmp_path / "run")]) == 1
+    error = capsys.readouterr().err
+    assert "meta.csv" in error
+    assert error.count("\n") == 1
+
+
+def test_a_recording_that_is_no_audio_is_one_sentence_and_exit_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = trees.esc10_dev(tmp_path / "data")
+    (data / "audio" / "1-1000-A-0.ogg").write_text("not audio")
+    assert main(["esc10", "--data", str(data), "--run", str(tmp_path / "run")]) == 1
+    error = capsys.readouterr().err
+    assert "1-1000-A-0.ogg" in error
+    assert error.count("\n") == 1
+
+
+def test_an_interruption_is_exit_130(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(esc10, "train", interrupted)
+    assert main(["esc10", "--data", "x", "--run", str(tmp_path / "run")]) == 130
+    assert "goes on" in capsys.readouterr().err
+
+
+def test_the_run_keeps_the_whole_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*arguments: object) -> None:
+        raise AudioError("expected sound, got none; listen")
+
+    monkeypatch.setattr(esc10, "train", failing)
+    assert main(["esc10", "--data", "x", "--run", str(tmp_path / "run"), "--epochs=3"]) == 1
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["recipe"] == "esc10"
+    assert config["epochs"] == 3
+    assert {"seeds", "learning_rate", "crop_s"} <= config.keys()
+
+
+def test_the_module_runs(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "training", "esc10", "--data", "x", "--run", str(tmp_path / "run"), "--size=3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "got 'size'" in done.stderr

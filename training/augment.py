@@ -1,0 +1,151 @@
+"""Augmentations of mel spectrograms: pure functions with an explicit generator.
+
+All but ``mask`` take and return mel power (not its logarithm), so that a frame of true zeros is silence and adding two
+spectrograms is adding two sounds, up to their interference. Shapes are (batch, n_frames, n_mels) throughout.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+
+def uniform(low: float, high: float, shape: tuple[int, ...], generator: Generator) -> Tensor:
+    """Return float32 values drawn evenly from [low, high)."""
+    return low + (high - low) * torch.rand(shape, generator=generator)
+
+
+def crop_stretched(power: Tensor, lengths: Tensor, n_frames: int, max_stretch: float, generator: Generator) -> Tensor:
+    """Cut ``n_frames`` out of each spectrogram at a random place and speed.
+
+    The speed is drawn log-uniformly from [1 / max_stretch, max_stretch]; frames between two others are interpolated
+    linearly. Of two places the one with more power is kept, so that a cut seldom misses the sound. A spectrogram
+    shorter than the cut lies at a random place in it, with zeros around it.
+
+    Parameters
+    ----------
+    power : Tensor, shape (batch, n_longest, n_mels)
+    lengths : Tensor, shape (batch,), int64
+        Number of true frames of each; the frames after them are not read.
+    n_frames : int
+    max_stretch : float
+        At least 1.
+
+    Returns
+    -------
+    Tensor, shape (batch, n_frames, n_mels)
+    """
+    batch = len(power)
+    log_stretch = torch.log(torch.tensor(max_stretch))
+    speed = torch.exp(log_stretch * uniform(-1, 1, (batch,), generator))
+    # A negative slack starts the cut before the first frame: the place of a short sound in its surrounding silence.
+    slack = lengths - n_frames * speed
+    one, other = (
+        _read(power, lengths, slack * torch.rand(batch, generator=generator), speed, n_frames) for _ in range(2)
+    )
+    louder = one.sum(dim=(1, 2)) >= other.sum(dim=(1, 2))
+    return torch.where(louder[:, None, None], one, other)
+
+
+def _read(power: Tensor, lengths: Tensor, start: Tensor, speed: Tensor, n_frames: int) -> Tensor:
+    positions = start[:, None] + speed[:, None] * torch.arange(n_frames)
+    before = positions.floor()
+    share = (positions - before)[..., None]
+    frames = []
+    for index in (before.long(), before.long() + 1):
+        inside = (index >= 0) & (index < lengths[:, None])
+        gathered = power.gather(1, (index * inside)[..., None].expand(-1, -1, power.shape[2]))
+        frames.append(gathered * inside[..., None])
+    return (1 - share) * frames[0] + share * frames[1]
+
+
+def keep_part(power: Tensor, share: float, shortest: int, generator: Generator) -> Tensor:
+    """Silence all but one random stretch of at least ``shortest`` frames, in a ``share`` of the batch.
+
+    What is left looks like a short clip, padded to the window, or an event cut off by the window's edge.
+    """
+    batch, n_frames, _ = power.shape
+    chosen = torch.rand(batch, generator=generator) < share
+    length = torch.where(chosen, uniform(shortest, n_frames, (batch,), generator), torch.tensor(float(n_frames)))
+    start = (n_frames - length) * torch.rand(batch, generator=generator)
+    time = torch.arange(n_frames)
+    kept = (time >= start[:, None]) & (time < (start + length)[:, None])
+    return power * kept[..., None]
+
+
+def drop_inaudible(targets: Tensor, power: Tensor, loudest: Tensor, below_db: float) -> Tensor:
+    """Set to zero the targets of spectrograms whose loudest frame lies more than ``below_db`` under ``loudest``.
+
+    A cut that has lost its sound holds the recording's background, or nothing: none of the labels.
+
+    Parameters
+    ----------
+    targets : Tensor, shape (batch, n_labels)
+    loudest : Tensor, shape (batch,)
+        Power of the loudest frame of the whole recording, summed over its bands.
+    """
+    audible = power.sum(dim=2).amax(dim=1) > loudest * 10 ** (-below_db / 10)
+    return targets * audible[:, None]
+
+
+def mix(
+    power: Tensor, targets: Tensor, share: float, max_below_db: float, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Add to a ``share`` of the batch another of its spectrograms, 0 to ``max_below_db`` dB weaker in mean power.
+
+    The targets become the larger of the two: both sounds are there.
+
+    Parameters
+    ----------
+    targets : Tensor, shape (batch, n_labels)
+    """
+    batch = len(power)
+    partner = torch.randperm(batch, generator=generator)
+    below_db = uniform(0, max_below_db, (batch,), generator)
+    chosen = torch.rand(batch, generator=generator) < share
+    mean = power.mean(dim=(1, 2))
+    gain = mean / mean[partner] * 10 ** (-below_db / 10)
+    # Silence has no level: it is neither added nor added to.
+    chosen &= (gain > 0) & gain.isfinite()
+    gain = torch.where(chosen, gain, 0)
+    mixed_targets = torch.where(chosen[:, None], torch.maximum(targets, targets[partner]), targets)
+    return power + gain[:, None, None] * power[partner], mixed_targets
+
+
+def equalise(power: Tensor, range_db: float, n_points: int, generator: Generator) -> Tensor:
+    """Filter each spectrogram by a random curve: ``n_points`` gains within +-``range_db`` dB, joined by lines."""
+    gains_db = uniform(-range_db, range_db, (len(power), 1, n_points), generator)
+    curve_db = torch.nn.functional.interpolate(gains_db, size=power.shape[2], mode="linear", align_corners=True)
+    return power * 10 ** (curve_db / 10)
+
+
+def add_noise(power: Tensor, share: float, snr_db: tuple[float, float], tilt_db: float, generator: Generator) -> Tensor:
+    """Add stationary noise to a ``share`` of the batch, at a random ratio of mean powers and a random spectral tilt.
+
+    The power of Gaussian noise in one bin is exponentially distributed; ``tilt_db`` is the largest difference between
+    the lowest and the highest band.
+    """
+    batch, n_frames, n_mels = power.shape
+    chosen = torch.rand(batch, generator=generator) < share
+    tilt = uniform(-tilt_db, tilt_db, (batch, 1, 1), generator)
+    colour = 10 ** (tilt * torch.linspace(-0.5, 0.5, n_mels) / 10)
+    noise = -torch.log1p(-torch.rand(batch, n_frames, n_mels, generator=generator)) * colour
+    ratio = 10 ** (-uniform(*snr_db, (batch,), generator) / 10)
+    gain = torch.where(chosen, ratio * power.mean(dim=(1, 2)) / noise.mean(dim=(1, 2)), 0)
+    return power + gain[:, None, None] * noise
+
+
+def mask(log_mel: Tensor, n_masks: int, max_frames: int, max_mels: int, generator: Generator) -> Tensor:
+    """Set random bands of time and of frequency to zero, the mean of normalised log-mel.
+
+    Park et al., "SpecAugment" (2019), section 2, without time warping: widths are drawn evenly from 0 to the maximum.
+    """
+    batch, n_frames, n_mels = log_mel.shape
+    for axis, size, widest in ((1, n_frames, max_frames), (2, n_mels, max_mels)):
+        for _ in range(n_masks):
+            width = uniform(0, widest, (batch, 1), generator)
+            start = (size - width) * torch.rand(batch, 1, generator=generator)
+            places = torch.arange(size)
+            hidden = (places >= start) & (places < start + width)
+            log_mel = log_mel.masked_fill(hidden.unsqueeze(3 - axis), 0.0)
+    return log_mel

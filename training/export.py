@@ -1,0 +1,145 @@
+"""The only way out of training: a network and its card become one .onnx file that the engine runs, or nothing.
+
+Nothing is written unless onnxruntime gives what torch gave, at several batch sizes and lengths, and the engine can run
+the file by its card.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from engine.card import ModelCard, write_card
+from engine.errors import ModelError
+from engine.verify import record_golden, verify_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+# The newest that every onnxruntime the engine accepts can read.
+OPSET, MAX_IR_VERSION = 18, 10
+# Largest difference between torch and onnxruntime: float32 sums in another order, through a dozen layers.
+PARITY_TOLERANCE = 2e-5
+
+
+def export(network: nn.Module, card: ModelCard, path: Path) -> ModelCard:
+    """Write ``network`` with ``card`` to ``path``, by temporary name and rename; return the card as written.
+
+    Parameters
+    ----------
+    network : Module
+        log-mel (batch, n_frames, n_mels) to logits (batch, n_labels) and embedding (batch, embedding_size).
+    card : ModelCard
+        Its golden check is computed here, through the engine; its score kind is applied to the logits.
+    path : Path
+
+    Raises
+    ------
+    ModelError
+        When torch and onnxruntime disagree, or the engine refuses the file. Nothing is written then.
+    """
+    scored = Scored(network, card).eval()
+    model = to_onnx(scored, card)
+    check_parity(scored, model, parity_shapes(card))
+    card = record_golden(model, card)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.part.onnx")
+    try:
+        onnx.save(write_card(model, card), temporary)
+        written = verify_model(temporary).card
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return written
+
+
+class Scored(nn.Module):
+    """A network whose logits have become the scores that its card promises."""
+
+    def __init__(self, network: nn.Module, card: ModelCard) -> None:
+        super().__init__()
+        self.network = network
+        self.softmax = card.score == "softmax"
+
+    def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Map log-mel to scores (batch, n_labels) and embedding (batch, embedding_size)."""
+        logits, embedding = self.network(log_mel)
+        return (logits.softmax(dim=1) if self.softmax else logits.sigmoid()), embedding
+
+
+def to_onnx(scored: nn.Module, card: ModelCard) -> onnx.ModelProto:
+    """Return the traced graph, batch and time free, without the exporter's notes (they hold file paths)."""
+    assert card.frontend is not None
+    assert card.outputs.scores is not None
+    assert card.outputs.embedding is not None
+    names = [card.outputs.scores.name, card.outputs.embedding.name]
+    sizes = [len(card.labels), card.embedding_size]
+    example = torch.zeros(2, card.frontend.n_frames(card.window), card.frontend.n_mels)
+    with torch.no_grad():
+        given = [output.shape[1] for output in scored(example)]
+    if given != sizes:
+        raise ModelError(f"expected outputs of the card's sizes {sizes}, got {given}; correct card or network")
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        # The newer exporter cannot do recurrent layers before torch 2.15; this one is right for them and for the rest.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        torch.onnx.export(
+            scored,
+            (example,),
+            file,  # type: ignore[arg-type]  # the stub knows only paths
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[card.input.name],
+            output_names=names,
+            dynamic_axes={card.input.name: {0: "batch", 1: "time"}} | {name: {0: "batch"} for name in names},
+        )
+    model = onnx.load_from_string(file.getvalue())
+    for output, size in zip(model.graph.output, sizes, strict=True):
+        output.type.tensor_type.shape.dim[1].dim_value = size
+    onnx.checker.check_model(model, full_check=True)
+    if model.ir_version > MAX_IR_VERSION:
+        raise ModelError(f"expected ONNX IR {MAX_IR_VERSION} at most, got {model.ir_version}; install torch 2.13")
+    return model
+
+
+def parity_shapes(card: ModelCard) -> list[tuple[int, int]]:
+    """Return the (batch, time) shapes to compare at: the engine's own, one frame, and awkward lengths."""
+    assert card.frontend is not None
+    frames = card.frontend.n_frames(card.window)
+    return [(1, frames), (1, 1), (2, 37), (3, frames + 1), (5, 2 * frames - 1)]
+
+
+def check_parity(scored: nn.Module, model: onnx.ModelProto, shapes: Sequence[tuple[int, int]]) -> None:
+    """Raise ModelError unless onnxruntime gives what torch gives, on random input of each (batch, time) shape."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    (port,) = session.get_inputs()
+    generator = torch.Generator().manual_seed(0)
+    for batch, time in shapes:
+        log_mel = torch.randn(batch, time, port.shape[2], generator=generator)
+        with torch.no_grad():
+            expected = scored(log_mel)
+        try:
+            got = session.run(None, {port.name: log_mel.numpy()})
+        except Exception as error:  # onnxruntime's exceptions share no narrower base
+            raise ModelError(
+                f"expected an export that runs at batch {batch} and {time} frames, onnxruntime says: {error}; "
+                "write the network without sizes fixed at tracing"
+            ) from error
+        for output, want, have in zip(session.get_outputs(), expected, got, strict=True):
+            fits = have.shape == tuple(want.shape)
+            difference = float(np.abs(have - want.numpy()).max()) if fits else np.inf
+            if not difference <= PARITY_TOLERANCE:
+                raise ModelError(
+                    f"expected {output.name!r} as torch gives it at batch {batch} and {time} frames within "
+                    f"{PARITY_TOLERANCE:g}, got a difference of {difference:g}; the export is wrong and was not written"
+                )

@@ -1,0 +1,1 @@
+"""Networks: log-mel in, logits and an embedding of length one out."""

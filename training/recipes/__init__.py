@@ -1,0 +1,1 @@
+"""One recipe per file: a ``Config`` and a ``train(data, run, config)``, read in execution order."""
