@@ -169,7 +169,7 @@ void LogMelPlan::prepare_mel() {
 
 bool LogMelPlan::finishes() const { return options_.log_reference_max || options_.log_range > 0 || options_.zscore; }
 
-bool LogMelPlan::needs_whole_input() const { return finishes() || changes_signal(); }
+bool LogMelPlan::needs_whole_input() const { return finishes() || options_.remove_clip_mean; }
 
 long LogMelPlan::n_frames(long n) const {
   const LogMelOptions& o = options_;
@@ -196,20 +196,20 @@ long LogMelPlan::first_sample() const {
   return 0;
 }
 
-std::vector<float> LogMelPlan::signal(const float* x, long n) const {
-  std::vector<float> y(x, x + n);
+const float* LogMelPlan::signal(const float* x, long n, std::vector<float>& changed) const {
+  if (!changes_signal()) return x;
+  changed.assign(x, x + n);
   if (options_.remove_clip_mean && n > 0) {
     double sum = 0.0;
-    for (const float value : y) sum += value;
+    for (const float value : changed) sum += value;
     const float mean = static_cast<float>(sum / static_cast<double>(n));
-    for (float& value : y) value -= mean;
+    for (float& value : changed) value -= mean;
   }
   if (options_.preemphasis_of_clip) {
     const float factor = static_cast<float>(options_.preemphasis);
-    for (long i = 0; i + 1 < n; i++) y[i] = y[i + 1] - factor * y[i];
-    y.resize(signal_length(n));
+    for (long i = 0; i + 1 < n; i++) changed[i] = changed[i + 1] - factor * changed[i];
   }
-  return y;
+  return changed.data();
 }
 
 bool LogMelPlan::frames_at(const float* x, long n, long first, long count, float* out) const {
@@ -243,9 +243,10 @@ long LogMelPlan::compute(const float* const* clips, const long* lengths, long n_
   struct Part {
     long clip, begin, end;
   };
-  std::vector<std::vector<float>> signals(changes_signal() ? n_clips : 0);
-  parallel_for(static_cast<long>(signals.size()), n_threads,
-               [&](long c) { signals[c] = signal(clips[c], lengths[c]); });
+  std::vector<std::vector<float>> changed(n_clips);
+  std::vector<const float*> signals(clips, clips + n_clips);
+  if (changes_signal())
+    parallel_for(n_clips, n_threads, [&](long c) { signals[c] = signal(clips[c], lengths[c], changed[c]); });
   std::vector<Part> parts;
   const long parts_per_clip = n_clips > 0 && n_clips < n_threads ? (n_threads + n_clips - 1) / n_clips : 1;
   for (long c = 0; c < n_clips; c++) {
@@ -257,10 +258,9 @@ long LogMelPlan::compute(const float* const* clips, const long* lengths, long n_
   std::vector<char> finite(parts.size(), 1);
   parallel_for(static_cast<long>(parts.size()), n_threads, [&](long p) {
     const Part& part = parts[p];
-    const float* x = changes_signal() ? signals[part.clip].data() : clips[part.clip];
     float* out = outs[part.clip] + part.begin * options_.n_mels;
     const long first = first_sample() + part.begin * options_.hop_length;
-    finite[p] = frames_at(x, signal_length(lengths[part.clip]), first, part.end - part.begin, out);
+    finite[p] = frames_at(signals[part.clip], signal_length(lengths[part.clip]), first, part.end - part.begin, out);
     const long total = n_frames(lengths[part.clip]);
     if (part.begin == 0 && part.end == total) finish(out, total);  // while it is in the cache
   });
@@ -276,13 +276,16 @@ long LogMelPlan::compute(const float* const* clips, const long* lengths, long n_
 void LogMelPlan::spectrogram(const float* x, long n, float* out) const {
   if (n_frames(n) == 0) return;
   const Lease lease(*this);
-  kernels_.spectrogram(frames_, options_.magnitude, lease.scratch(), x, n, first_sample(), n_frames(n), out);
+  std::vector<float> changed;
+  kernels_.spectrogram(frames_, options_.magnitude, lease.scratch(), signal(x, n, changed), signal_length(n),
+                       first_sample(), n_frames(n), out);
 }
 
 void LogMelPlan::stft(const float* x, long n, float* out) const {
   if (n_frames(n) == 0) return;
   const Lease lease(*this);
-  kernels_.stft(frames_, lease.scratch(), x, n, first_sample(), n_frames(n), out);
+  std::vector<float> changed;
+  kernels_.stft(frames_, lease.scratch(), signal(x, n, changed), signal_length(n), first_sample(), n_frames(n), out);
 }
 
 }  // namespace engine

@@ -14,8 +14,8 @@
 
 namespace engine {
 
-// kCenter: frame t is centred on sample t * hop; kCenterTrimmed leaves the last of them out. kValid: only whole windows.
-// kMirror: Kaldi's snip_edges=false.
+// kCenter: frame t is centred on sample t * hop; kCenterTrimmed: the same without the last frame. kValid: only whole
+// windows. kMirror: Kaldi's snip_edges=false.
 enum class Framing { kCenter, kCenterTrimmed, kValid, kMirror };
 enum class LogKind { kLn, kLog10, kDecibel };
 
@@ -61,6 +61,8 @@ class LogMelPlan {
 
   // Frames that n samples give; 0 samples give none.
   long n_frames(long n) const;
+  // Length of the signal that frames are cut from: of n samples, one less where the whole input is pre-emphasised.
+  long signal_length(long n) const { return options_.preemphasis_of_clip && n > 0 ? n - 1 : n; }
   // Sample at which frame 0 starts; negative where the framing reaches before the signal.
   long first_sample() const;
   // True when frames cannot be given out before the whole input is known.
@@ -87,11 +89,9 @@ class LogMelPlan {
   struct Workspace;
   class Lease;
 
-  // What frames are cut from: the input, or without its mean and pre-emphasised as a whole. Its length, whether it
-  // differs from the input, and the samples that then replace it.
-  long signal_length(long n) const { return options_.preemphasis_of_clip && n > 0 ? n - 1 : n; }
+  // What frames are cut from: x itself, or `changed`, filled with x without its mean and pre-emphasised as a whole.
+  const float* signal(const float* x, long n, std::vector<float>& changed) const;
   bool changes_signal() const { return options_.remove_clip_mean || options_.preemphasis_of_clip; }
-  std::vector<float> signal(const float* x, long n) const;
 
   void prepare_frames();
   void prepare_mel();

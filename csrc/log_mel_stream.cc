@@ -15,9 +15,9 @@ LogMelStream::LogMelStream(std::shared_ptr<const LogMelPlan> plan) : plan_(std::
 // repeats (sample i stands for sample -i).
 long LogMelStream::frames_ready(long received) const {
   const LogMelOptions& o = plan_->options();
-  const long first = plan_->first_sample();
-  if (received <= -first || received < first + o.win_length) return 0;
-  return std::min((received - first - o.win_length) / o.hop_length + 1, plan_->n_frames(received));
+  const long first = plan_->first_sample(), length = plan_->signal_length(received);
+  if (length <= -first || length < first + o.win_length) return 0;
+  return std::min((length - first - o.win_length) / o.hop_length + 1, plan_->n_frames(received));
 }
 
 bool LogMelStream::emit(long end, float* out) {
@@ -30,14 +30,27 @@ bool LogMelStream::emit(long end, float* out) {
 
 long LogMelStream::frames_after(long n) const { return std::max(frames_ready(received_ + n) - next_frame_, 0L); }
 
-bool LogMelStream::push(const float* x, long n, float* out) {
-  samples_.insert(samples_.end(), x, x + n);
+void LogMelStream::append(const float* x, long n) {
+  const LogMelOptions& o = plan_->options();
+  if (!o.preemphasis_of_clip) {
+    samples_.insert(samples_.end(), x, x + n);
+  } else {
+    const float factor = static_cast<float>(o.preemphasis);
+    for (long i = 0; i < n; i++) {
+      if (received_ + i > 0) samples_.push_back(x[i] - factor * previous_);
+      previous_ = x[i];
+    }
+  }
   received_ += n;
+}
+
+bool LogMelStream::push(const float* x, long n, float* out) {
+  append(x, n);
   const bool finite = emit(frames_ready(received_), out);
   // The padding behind the end will repeat up to n_fft of the last samples.
   const LogMelOptions& o = plan_->options();
   const long next_start = plan_->first_sample() + next_frame_ * o.hop_length;
-  const long keep = std::min(next_start, received_ - o.n_fft - 1);
+  const long keep = std::min(next_start, plan_->signal_length(received_) - o.n_fft - 1);
   // Moving the rest to the front costs as much as there is: wait until it is the smaller part.
   if (keep - discarded_ > static_cast<long>(samples_.size()) / 2) {
     samples_.erase(samples_.begin(), samples_.begin() + (keep - discarded_));

@@ -27,10 +27,12 @@ class LogMelStream {
 
  private:
   long frames_ready(long received) const;
+  void append(const float* x, long n);
   bool emit(long end, float* out);
 
   std::shared_ptr<const LogMelPlan> plan_;
-  std::vector<float> samples_;  // of the signal from discarded_ on
+  std::vector<float> samples_;  // of the signal that frames are cut from, from discarded_ on
+  float previous_ = 0.0f;       // last sample received
   long discarded_ = 0;
   long received_ = 0;
   long next_frame_ = 0;

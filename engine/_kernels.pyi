@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,3 +30,29 @@ class LogMelStream:
     def __init__(self, plan: LogMelPlan) -> None: ...
     def push(self, block: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]: ...
     def flush(self) -> tuple[NDArray[np.float32], bool]: ...
+
+Ids: TypeAlias = NDArray[np.int64]
+
+def pairwise(a: NDArray[Any], b: NDArray[Any], metric: str, out: NDArray[np.float32], threads: int) -> None: ...
+def top_k(
+    queries: NDArray[Any],
+    database: NDArray[Any],
+    k: int,
+    metric: str,
+    query_groups: Ids | None,
+    database_groups: Ids | None,
+    exclude_self: bool,
+    threads: int,
+) -> tuple[Ids, NDArray[np.float64]]: ...
+def nearest_self(
+    database: NDArray[Any], k: int, metric: str, groups: Ids | None, threads: int
+) -> tuple[Ids, NDArray[np.float64]]: ...
+def semi_hard(
+    anchors: NDArray[Any],
+    positives: NDArray[Any] | None,
+    candidates: NDArray[Any] | None,
+    labels: NDArray[Any] | None,
+    candidate_labels: NDArray[Any] | None,
+    metric: str,
+    threads: int,
+) -> tuple[Ids, NDArray[np.bool_]]: ...

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.audio import open_audio
+from engine.audio import AudioReader, open_audio
 from engine.card import read_card
 from engine.card_parts import CONTENT_AXES
-from engine.errors import ModelError
+from engine.errors import AudioError, ModelError
 from engine.frontend import LogMel
 from engine.registry import find_model
 from engine.results import Clip, Window
@@ -108,7 +108,7 @@ class Model:
     def __call__(self, source: Any, channel: int | None = None) -> Clip:
         """Return the outputs for a whole recording; see ``windows`` for parameters and errors."""
         with open_audio(source, sample_rate=self.sample_rate, channel=channel) as reader:
-            windows = tuple(self._windows(reader.blocks(BLOCK_SAMPLES)))
+            windows = tuple(self._windows(reader))
             path = reader.name
         return Clip(
             path=path,
@@ -138,7 +138,7 @@ class Model:
             The model takes no sound, or fails on a window.
         """
         with open_audio(source, sample_rate=self.sample_rate, channel=channel) as reader:
-            yield from self._windows(reader.blocks(BLOCK_SAMPLES))
+            yield from self._windows(reader)
 
     def run_window(self, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Return scores, shape (n_labels,), and embedding, shape (embedding_size,) or None, of one window.
@@ -159,10 +159,13 @@ class Model:
             embedding = _vector(outputs.embedding.name, values[outputs.embedding.name], self.card.embedding_size)
         return scores, embedding
 
-    def _windows(self, blocks: Iterator[NDArray[np.float32]]) -> Iterator[Window]:
+    def _windows(self, reader: AudioReader) -> Iterator[Window]:
         rate = self.sample_rate
-        for cut in cut_windows(blocks, self.card.window, self.card.hop, self.card.pad):
-            scores, embedding = self.run_window(cut.samples)
+        for cut in cut_windows(reader.blocks(BLOCK_SAMPLES), self.card.window, self.card.hop, self.card.pad):
+            try:
+                scores, embedding = self.run_window(cut.samples)
+            except AudioError as error:  # samples beyond what the front end can square; it knows no names
+                raise AudioError(f"{reader.label}, window from {cut.start / rate:.3f} s: {error}") from error
             yield Window(cut.start / rate, cut.end / rate, scores, embedding)
 
     def _content(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -106,10 +106,11 @@ class Clip:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain Python values, ready for JSON: tags best first, windows in time order."""
+        """Return plain Python values, ready for JSON: tags best first, windows in time order with scores by label."""
         return {
             "path": self.path,
             "duration_s": self.duration_s,
+            "labels": list(self.labels),
             "tags": [tag.to_dict() for tag in self.top(len(self.labels))],
             "windows": [window.to_dict() for window in self.windows],
             "error": None if self.error is None else str(self.error),

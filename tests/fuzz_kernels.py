@@ -1,6 +1,6 @@
 """Throw random calls at the compiled module: whatever comes in, it returns a well-formed result or raises.
 
-A crash, a hang or a read outside an array ends the process; under ``make sanitize`` also what a plain run would survive.
+A crash, a hang or a read outside an array ends the process; under ``make sanitize`` so does what a plain run survives.
 Run 100,000 cases with::
 
     python -m tests.fuzz_kernels --cases 100000 --seed 1
@@ -23,7 +23,28 @@ if TYPE_CHECKING:
 # What a refusal looks like. Anything else is a fault of the module.
 REFUSALS = (TypeError, ValueError, RuntimeError, IndexError, MemoryError, OverflowError)
 DTYPES = ["f4", "f4", "f4", "f4", "f8", "f2", "i2", "i8", "?", "c8", "O", "S3", ">f4"]
-ODD_NUMBERS = [0, 1, -1, 2, 3, 15, 16, 17, 64, 2**15, 2**31 - 1, 2**31, -(2**31), 2**62, 0.5, float("nan"), float("inf")]
+ODD_NUMBERS = [
+    0,
+    1,
+    -1,
+    2,
+    3,
+    15,
+    16,
+    17,
+    64,
+    2**15,
+    2**31 - 1,
+    2**31,
+    -(2**31),
+    2**62,
+    0.5,
+    float("nan"),
+    float("inf"),
+]
+
+
+METRICS = ["cosine", "sqeuclidean", "euclidean", "inner_product", "inner_product", "hamming"]
 
 
 class Fuzzer:
@@ -40,7 +61,7 @@ class Fuzzer:
         return bool(self.random.random() < probability)
 
     def array(self, ndim: int | None = None, longest: int = 2000) -> Any:
-        """Return an array, mostly float32 and contiguous; sometimes another type, strided, empty, or with odd values."""
+        """Return an array, mostly float32 and contiguous; sometimes of another type, strided, or with odd values."""
         if self.chance(0.02):
             return self.pick([None, 3, "text", [1.0, 2.0], [[1.0], [2.0, 3.0]], object()])
         if ndim is None or self.chance(0.05):
@@ -49,7 +70,9 @@ class Fuzzer:
         while int(np.prod(shape)) > 200_000:
             shape[int(np.argmax(shape))] //= 2
         dtype = self.pick(DTYPES) if self.chance(0.2) else "f4"
-        values = np.asarray(self.random.standard_normal(shape) * self.pick([0.0, 1e-30, 1.0, 1e30]), "f4").reshape(shape)
+        values = np.asarray(self.random.standard_normal(shape) * self.pick([0.0, 1e-30, 1.0, 1e30]), "f4").reshape(
+            shape
+        )
         if values.size and self.chance(0.1):
             values.flat[int(self.random.integers(values.size))] = self.pick([np.nan, np.inf, -np.inf])
         if dtype not in ("f4", "c8", "f8", ">f4"):
@@ -147,9 +170,70 @@ class Fuzzer:
             assert plan.filters().shape == (plan.n_mels, plan.n_bins)
         return "small calls"
 
+    def rows(self, d: int) -> Any:
+        """Return rows of d numbers, float32 or float16, sometimes something else."""
+        if self.chance(0.1):
+            return self.array(2)
+        n = int(self.random.integers(0, self.pick([2, 20, 200])))
+        values = self.random.standard_normal((n, d)) * self.pick([0.0, 1.0, 1.0, 1e3]) + self.pick([0.0, 0.0, 1000.0])
+        if values.size and self.chance(0.05):
+            values.flat[int(self.random.integers(values.size))] = self.pick([np.nan, np.inf])
+        if n and self.chance(0.2):
+            values[:] = values[0]
+        return values.astype(self.pick(["f4", "f4", "f4", "f2"]))[:: self.pick([1, 1, 1, 2, -1])]
+
+    def groups(self, n: int) -> Any:
+        if self.chance(0.1):
+            return self.array(1)
+        return self.random.integers(0, self.pick([1, 3, 50]), n)
+
+    def pairwise(self) -> str:
+        d = int(self.random.integers(0, self.pick([3, 40, 600])))
+        a, b = self.rows(d), self.rows(d)
+        shape = (len(a), len(b)) if self.chance(0.9) else (3, 4)
+        out = np.empty(shape, np.float32) if self.chance(0.95) else self.array(2)
+        _kernels.pairwise(a, b, self.pick(METRICS), out, self.pick([1, 2, 3, 0, -5]))
+        return "pairwise"
+
+    def top_k(self) -> str:
+        d = int(self.random.integers(0, self.pick([3, 40, 600])))
+        queries, database = self.rows(d), self.rows(d)
+        k = self.pick([0, 1, 2, 10, 300, -1])
+        metric, threads = self.pick(METRICS), self.pick([1, 2, 3])
+        if self.chance(0.4):
+            groups = self.groups(len(database)) if self.chance(0.5) else None
+            indices, distances = _kernels.nearest_self(database, k, metric, groups, threads)
+            queries = database
+        else:
+            grouped = self.chance(0.3)
+            query_groups = self.groups(len(queries)) if grouped else None
+            database_groups = self.groups(len(database)) if grouped else None
+            itself = self.chance(0.2)
+            indices, distances = _kernels.top_k(
+                queries, database, k, metric, query_groups, database_groups, itself, threads
+            )
+        assert indices.shape == distances.shape == (len(queries), k)
+        assert ((indices >= -1) & (indices < max(len(database), 1))).all()
+        return "top_k"
+
+    def semi_hard(self) -> str:
+        d = int(self.random.integers(0, 40))
+        anchors = self.rows(d)
+        positives = self.rows(d) if self.chance(0.3) else None
+        candidates = self.rows(d) if self.chance(0.3) else None
+        labels = candidate_labels = None
+        if self.chance(0.8):
+            labels = self.groups(len(anchors))
+            candidate_labels = self.groups(len(anchors if candidates is None else candidates))
+        metric, threads = self.pick(METRICS), self.pick([1, 2])
+        triplets, flags = _kernels.semi_hard(anchors, positives, candidates, labels, candidate_labels, metric, threads)
+        assert triplets.shape == (len(flags), 3)
+        return "semi_hard"
+
     def run(self, cases: int) -> None:
         """Run that many cases and count what came of them."""
         calls: list[Callable[[], str]] = [self.log_mel, self.log_mel_many, self.stream, self.spectra, self.small_calls]
+        calls += [self.pairwise, self.top_k, self.semi_hard]
         for _ in range(cases):
             call = self.pick(calls)
             try:

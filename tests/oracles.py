@@ -92,17 +92,22 @@ def frames(config: FrontendConfig, x: NDArray[np.float32]) -> NDArray[np.float64
     """Return the filtered and windowed frames, shape (n_frames, win_length)."""
     signal = x.astype(np.float64) * config.input_scale
     win, hop, n = config.win_length, config.hop_length, len(x)
+    if config.remove_clip_mean and n > 0:
+        signal = signal - signal.mean()
+    factor = config.preemphasis
+    if config.preemphasis_scope == "clip":
+        signal, factor = signal[1:] - factor * signal[:-1], 0.0
+        n = len(signal)
     if n == 0:
         return np.zeros((0, win))
-    if config.remove_clip_mean:
-        signal = signal - signal.mean()
-    if config.framing == "center":
+    if config.framing in ("center", "center_trimmed"):
         # As librosa and torch.stft: pad n_fft // 2 on both sides, frames of n_fft, the window in the middle of a frame.
         starts = []
         t = 0
         while t * hop + config.n_fft <= n + 2 * (config.n_fft // 2):
             starts.append(t * hop - config.n_fft // 2 + (config.n_fft - win) // 2)
             t += 1
+        starts = starts[: t - 1] if config.framing == "center_trimmed" else starts
         mode = config.pad_mode
     elif config.framing == "valid":
         starts, mode = list(range(0, n - win + 1, hop)), "constant"
@@ -114,7 +119,7 @@ def frames(config: FrontendConfig, x: NDArray[np.float32]) -> NDArray[np.float64
         if config.remove_dc:
             frame = frame - frame.mean()
         before = np.concatenate([frame[:1], frame[:-1]])
-        row[:] = (frame - config.preemphasis * before) * window(config)
+        row[:] = (frame - factor * before) * window(config)
     return result
 
 
@@ -143,3 +148,37 @@ def log_mel(config: FrontendConfig, x: NDArray[np.float32]) -> NDArray[np.float6
         deviation = values.std()
         values = (values - values.mean()) / (deviation if deviation > 1e-6 * (1 + abs(values.mean())) else np.inf)
     return values
+
+
+def vggish(x: NDArray[np.float32], log_offset: float = 0.01) -> NDArray[np.float64]:
+    """VGGish's log-mel of 16 kHz audio, shape (n_frames, 64), from mel_features.py; YAMNet's with an offset of 0.001.
+
+    Both take magnitudes of 25 ms frames every 10 ms through triangles that are linear in mel = 1127 ln(1 + f / 700).
+    """
+    mel_of_bin = 1127 * np.log(1 + np.arange(257) * 16000 / 512 / 700)
+    edges = np.linspace(1127 * math.log(1 + 125 / 700), 1127 * math.log(1 + 7500 / 700), 64 + 2)
+    bank = np.zeros((257, 64))
+    for band in range(64):
+        left, centre, right = edges[band : band + 3]
+        rising, falling = (mel_of_bin - left) / (centre - left), (right - mel_of_bin) / (right - centre)
+        bank[:, band] = np.maximum(0, np.minimum(rising, falling))
+    bank[0] = 0  # the constant component belongs to no band
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    pieces = [x[start : start + 400].astype(np.float64) * hann for start in range(0, len(x) - 400 + 1, 160)]
+    return np.log(np.abs(np.fft.rfft(pieces, 512)) @ bank + log_offset)
+
+
+def efficientat(x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """EfficientAT's normalised log-mel of 32 kHz audio, shape (n_frames, 128), from AugmentMelSTFT in evaluation mode.
+
+    Its banks are those of torchaudio.compliance.kaldi.get_mel_banks, which leaves the bin at half the rate out.
+    """
+    emphasised = x[1:].astype(np.float64) - 0.97 * x[:-1]
+    padded = np.pad(emphasised, 512, mode="reflect")
+    hann = np.pad(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(800) / 799), 112)
+    pieces = [padded[start : start + 1024] * hann for start in range(0, len(padded) - 1024 + 1, 320)]
+    power = np.abs(np.fft.rfft(pieces)) ** 2
+    step = 1127 * math.log(1 + 15000 / 700) / (128 + 1)
+    position = 1127 * np.log(1 + np.arange(512) * 32000 / 1024 / 700)[:, None] / step - np.arange(128)
+    bank = np.maximum(0, np.minimum(position, 2 - position))  # band m rises from m to m + 1 and falls to m + 2 steps
+    return (np.log(power[:, :512] @ bank + 1e-5) + 4.5) / 5

@@ -28,12 +28,13 @@ LAYERS = (
         "byte_stream",
         "scan",
     },
-    {"frontend", "samples", "decode", "session"},
+    {"frontend", "distance", "samples", "decode", "session"},
     {"audio", "card"},
     {"structure"},
     {"model"},
     {"tagger", "embedder", "verify"},
     {"cli"},
+    {"__main__"},
 )
 HEAVY = ("torch", "onnx", "sklearn", "scipy.signal", "pyarrow", "ray", "faiss", "matplotlib", "av")
 # What training may use: the front end, audio, distances, the card and its check, and the verbs to evaluate with.

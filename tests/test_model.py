@@ -11,7 +11,7 @@ from onnx import helper
 
 from engine import model as model_module
 from engine.card import ModelInput, write_card
-from engine.errors import ModelError
+from engine.errors import AudioError, ModelError
 from engine.frontend import LogMel
 from engine.model import Model
 from tests.tiny_models import (
@@ -251,3 +251,12 @@ def test_errors_of_the_card_name_the_file(tmp_path):
     path.write_bytes(log_mel_network().SerializeToString())
     with pytest.raises(ModelError, match=r"bare\.onnx: expected a model with a card"):
         Model.open(path)
+
+
+def test_samples_beyond_the_front_end_are_refused_with_their_place(open_model, tmp_path):
+    model = open_model()
+    samples = np.zeros(3 * model.card.window, np.float32)
+    samples[2 * model.card.window + 5] = 1e25
+    soundfile.write(tmp_path / "loud.wav", samples, RATE, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"loud\.wav.*, window from \d+\.\d+ s: expected samples whose square"):
+        model(tmp_path / "loud.wav")

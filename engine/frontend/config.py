@@ -12,8 +12,9 @@ import numpy as np
 from engine.errors import ConfigError
 
 WindowName = Literal["hann", "hamming", "povey", "blackman", "rectangular"]
-Framing = Literal["center", "valid", "mirror"]
+Framing = Literal["center", "center_trimmed", "valid", "mirror"]
 PadMode = Literal["reflect", "constant"]
+PreemphasisScope = Literal["frame", "clip"]
 Spectrum = Literal["power", "magnitude"]
 MelScale = Literal["htk", "slaney", "kaldi"]
 MelNorm = Literal["none", "slaney"]
@@ -47,12 +48,16 @@ class FrontendConfig:
     framing : str
         "center": frame t is centred on sample ``t * hop_length``, edges padded by ``pad_mode``,
         ``1 + n // hop_length`` frames, the window in the middle of ``n_fft`` (librosa, torch.stft).
+        "center_trimmed": the same without the last frame (Whisper).
         "valid": only whole windows, ``1 + (n - win_length) // hop_length`` frames (Kaldi's snip_edges=True, VGGish).
         "mirror": ``(n + hop_length // 2) // hop_length`` frames, edges mirrored (Kaldi's snip_edges=False).
     pad_mode : str
-        "reflect" (without repeating the edge sample) or "constant" (zeros); used by framing "center".
+        "reflect" (without repeating the edge sample) or "constant" (zeros); used where frames are centred.
     preemphasis : float
-        ``y[i] = x[i] - preemphasis * x[i - 1]`` inside each frame, with ``x[-1] = x[0]`` (Kaldi).
+        Factor of ``y[i] = x[i] - preemphasis * x[i - 1]``.
+    preemphasis_scope : str
+        "frame": inside each frame, with ``x[-1] = x[0]`` (Kaldi). "clip": over the whole input before framing, starting
+        with its second sample, which leaves one sample less (EfficientAT).
     remove_dc : bool
         Subtract each frame's mean before pre-emphasis (Kaldi).
     remove_clip_mean : bool
@@ -93,6 +98,7 @@ class FrontendConfig:
     framing: Framing = "center"
     pad_mode: PadMode = "reflect"
     preemphasis: float = 0.0
+    preemphasis_scope: PreemphasisScope = "frame"
     remove_dc: bool = False
     remove_clip_mean: bool = False
     input_scale: float = 1.0
@@ -129,10 +135,13 @@ class FrontendConfig:
 
     def n_frames(self, n_samples: int) -> int:
         """Return how many frames an input of ``n_samples`` gives; an empty input gives none."""
+        if self.preemphasis_scope == "clip":
+            n_samples -= 1
         if n_samples <= 0:
             return 0
-        if self.framing == "center":
-            return 1 + (n_samples + 2 * (self.n_fft // 2) - self.n_fft) // self.hop_length
+        if self.framing in ("center", "center_trimmed"):
+            after_first = (n_samples + 2 * (self.n_fft // 2) - self.n_fft) // self.hop_length
+            return after_first + (self.framing == "center")
         if self.framing == "mirror":
             return (n_samples + self.hop_length // 2) // self.hop_length
         return 0 if n_samples < self.win_length else 1 + (n_samples - self.win_length) // self.hop_length
@@ -184,6 +193,7 @@ def _validate(config: FrontendConfig) -> None:
     choices = {
         "framing": Framing,
         "pad_mode": PadMode,
+        "preemphasis_scope": PreemphasisScope,
         "spectrum": Spectrum,
         "mel_scale": MelScale,
         "mel_norm": MelNorm,

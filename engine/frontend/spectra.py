@@ -68,7 +68,7 @@ def stft(
         raise ConfigError(f"expected {size} window values, got {len(values)}; change window or win_length")
     if isinstance(values, str):
         values = tuple(_kernels.window(values, size, window_periodic))
-    if framing == "center":
+    if framing in ("center", "center_trimmed"):
         # Phases count from the start of the n_fft samples in whose middle the window lies.
         before = (n_fft - size) // 2
         values = (0.0,) * before + values + (0.0,) * (n_fft - size - before)

@@ -1,0 +1,509 @@
+"""The command line: what is printed where, which exit code comes back, and that no mistake ends in a traceback."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from engine import Tagger
+from engine.cli.main import main
+from tests import tiny_models
+
+RATE = tiny_models.RATE
+POSIX = pytest.mark.skipif(os.name == "nt", reason="POSIX only")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    card = tiny_models.log_mel_card(attribution="Zoë")
+    return str(tiny_models.save(tmp_path_factory.mktemp("models") / "tiny.onnx", card=card))
+
+
+def write_clip(path, seconds=1.0, pitch=440):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    t = np.arange(int(seconds * RATE)) / RATE
+    with path.open("wb") as file:
+        soundfile.write(file, 0.5 * np.sin(2 * np.pi * pitch * t), RATE, format="WAV", subtype="PCM_16")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with two clips and one file that is no audio."""
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "in/low.wav", 2.25, 300)
+    write_clip(tmp_path / "in/deep/a high one.wav", 0.5, 3000)
+    (tmp_path / "bad.wav").write_bytes(b"<html>not found</html>")
+    return tmp_path
+
+
+@pytest.fixture
+def engine(monkeypatch, capfdbinary):
+    """Run the command in this process; returns exit code, stdout (bytes) and stderr (text)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["engine", *map(str, arguments)])
+        capfdbinary.readouterr()
+        code = main()
+        sys.stdout.flush()
+        out, err = capfdbinary.readouterr()
+        return code, out, err.decode()
+
+    return run
+
+
+def one_sentence(err):
+    assert err.startswith("engine: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    return err
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def start(*arguments, **options):
+    """Start the command as a process of its own, its standard output buffered as a user's is."""
+    command = [sys.executable, "-m", "engine", *map(str, arguments)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    defaults = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment}
+    return subprocess.Popen(command, **defaults | options)
+
+
+# What is printed
+
+
+def test_text_is_one_aligned_line_per_recording_with_its_three_best_labels(engine, folder, model):
+    code, out, err = engine("tag", "in", "--model", model)
+    assert (code, err) == (0, "")
+    lines = out.decode().splitlines()
+    assert len(lines) == 2
+    tagger = Tagger(model)
+    for line, name in zip(lines, ("in/deep/a high one.wav", "in/low.wav"), strict=True):
+        tags = tagger(name).top(3)
+        columns = [f"{tag.label:<4} {tag.score:5.2f}" for tag in tags]
+        assert line == "  ".join([name.ljust(len("in/deep/a high one.wav")), *columns])
+
+
+def test_json_is_one_array_with_everything(engine, folder, model):
+    code, out, err = engine("tag", "in", "--model", model, "--format", "json")
+    assert (code, err) == (0, "")
+    records = json.loads(out)
+    assert [record["path"] for record in records] == ["in/deep/a high one.wav", "in/low.wav"]
+    clip = Tagger(model)("in/low.wav")
+    assert records[1]["duration_s"] == clip.duration_s == 2.25
+    assert records[1]["error"] is None
+    assert records[1]["tags"] == [tag.to_dict() for tag in clip.top(3)]
+    assert len(records[1]["windows"]) == len(clip.windows) > 1
+    for printed, window in zip(records[1]["windows"], clip.windows, strict=True):
+        assert (printed["start_s"], printed["end_s"]) == (window.start_s, window.end_s)
+        scores = {tag["label"]: tag["score"] for tag in printed["tags"]}
+        assert [scores[label] for label in clip.labels] == window.scores.tolist()
+        assert list(scores.values()) == sorted(scores.values(), reverse=True)
+
+
+def test_json_lines_are_the_objects_of_the_array(engine, folder, model):
+    array = json.loads(engine("tag", "in", "bad.wav", "--model", model, "--format", "json")[1])
+    lines = engine("tag", "in", "bad.wav", "--model", model, "--format", "jsonl")[1].splitlines()
+    assert [json.loads(line) for line in lines] == array
+
+
+def test_csv_has_one_row_per_window_and_label(engine, folder, model):
+    code, out, err = engine("tag", "in/low.wav", "--model", model, "--format", "csv")
+    assert (code, err) == (0, "")
+    rows = list(csv.reader(io.StringIO(out.decode(), newline="")))
+    assert rows[0] == ["file", "start_s", "end_s", "label", "score"]
+    clip = Tagger(model)("in/low.wav")
+    assert len(rows) - 1 == len(clip.windows) * len(clip.labels)
+    expected = {
+        (window.start_s, window.end_s, label): score
+        for window in clip.windows
+        for label, score in zip(clip.labels, window.scores, strict=True)
+    }
+    for file, start_s, end_s, label, score in rows[1:]:
+        assert file == "in/low.wav"
+        assert float(score) == pytest.approx(expected.pop((float(start_s), float(end_s), label)), rel=1e-5)
+    assert not expected
+
+
+def test_top_k_and_threshold_select_in_every_format(engine, folder, model):
+    def tag(*arguments):
+        return engine("tag", "in/low.wav", "--model", model, *arguments)[1].decode()
+
+    best, second = Tagger(model)("in/low.wav").top(2)
+    assert tag("--top-k", 1).split()[1:] == [best.label, f"{best.score:.2f}"]
+    between = (best.score + second.score) / 2
+    assert tag("--threshold", between).split()[1:] == [best.label, f"{best.score:.2f}"]
+    assert tag("--threshold", 2).split() == ["in/low.wav", "-"]
+    record = json.loads(tag("--top-k", 2, "--format", "jsonl"))
+    assert len(record["tags"]) == 2
+    assert {len(window["tags"]) for window in record["windows"]} == {2}
+    assert json.loads(tag("--threshold", 2, "--format", "jsonl"))["tags"] == []
+    assert tag("--threshold", 2, "--format", "csv") == "file,start_s,end_s,label,score\n"
+    assert len(tag("--top-k", 1, "--format", "csv").splitlines()) == 1 + len(record["windows"])
+
+
+def test_files_folders_and_patterns(engine, folder, model):
+    def paths(*inputs):
+        out = engine("tag", "--model", model, "--format", "jsonl", *inputs)[1]
+        return [json.loads(line)["path"] for line in out.splitlines()]
+
+    assert paths("in/low.wav", "in/deep") == ["in/low.wav", "in/deep/a high one.wav"]
+    assert paths("in/**/*.wav") == ["in/deep/a high one.wav", "in/low.wav"]
+    write_clip(folder / "-dash.wav")
+    assert paths("--", "-dash.wav") == ["-dash.wav"]
+
+
+@pytest.mark.parametrize("format_", ["text", "jsonl", "csv"])
+def test_results_come_one_by_one(engine, folder, model, monkeypatch, capfdbinary, format_):
+    printed = []
+    whole = Tagger.__call__
+
+    def tag(tagger, path):
+        printed.append(capfdbinary.readouterr().out)
+        return whole(tagger, path)
+
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(os.fdopen(1, "wb", closefd=False)))  # buffered, as a user's is
+    monkeypatch.setattr(Tagger, "__call__", tag)
+    assert engine("tag", "in", "in/low.wav", "--model", model, "--format", format_)[0] == 0
+    assert b"a high one.wav" in printed[1]
+    assert b"low.wav" in printed[2]
+
+
+# Bad recordings
+
+
+def test_a_bad_recording_is_reported_and_the_rest_goes_on(engine, folder, model):
+    code, out, err = engine("tag", "bad.wav", "in", "missing.wav", "--model", model)
+    assert code == 3
+    assert len(out.splitlines()) == 2
+    assert "Traceback" not in err
+    first, second = err.splitlines()
+    assert first.startswith("engine: expected audio")
+    assert "'bad.wav'" in first
+    assert second.startswith("engine: expected an audio file, got 'missing.wav', which does not exist")
+
+
+def test_a_bad_recording_has_its_place_in_json(engine, folder, model):
+    code, out, err = engine("tag", "bad.wav", "in/low.wav", "--model", model, "--format", "json")
+    assert code == 3
+    bad, good = json.loads(out)
+    assert bad.keys() == good.keys()
+    assert (bad["path"], bad["duration_s"], bad["tags"], bad["windows"]) == ("bad.wav", None, [], [])
+    assert bad["error"] in one_sentence(err)
+    assert engine("tag", "bad.wav", "--model", model, "--format", "json")[0] == 3
+    assert engine("tag", "bad.wav", "--model", model, "--format", "csv")[1] == b"file,start_s,end_s,label,score\n"
+
+
+def test_a_message_that_does_not_name_the_file_gets_its_name(engine, folder, model):
+    with (folder / "loud.wav").open("wb") as file:
+        soundfile.write(file, np.full(RATE, 1e30), RATE, format="WAV", subtype="FLOAT")
+    code, _, err = engine("tag", "loud.wav", "--model", model)
+    assert code == 3
+    assert one_sentence(err).count("loud.wav") == 1
+
+
+# Names
+
+
+@POSIX
+@pytest.mark.parametrize(
+    "raw", [b"new\nline.wav", b"caf\xe9.wav", "naïve 名前 🐦.wav".encode(), b'quote"comma,.wav', b"cr\r.wav"]
+)
+def test_any_name_comes_out_as_it_went_in(engine, folder, model, raw):
+    name = os.fsdecode(raw)
+    try:
+        write_clip(folder / name)
+    except OSError:
+        pytest.skip("this file system takes only Unicode names")
+    _, out, err = engine("tag", name, "--model", model, "--format", "json")
+    assert err == ""
+    assert os.fsencode(json.loads(out.decode())[0]["path"]) == raw
+    _, out, _ = engine("tag", name, "--model", model, "--format", "csv", "--top-k", 1)
+    rows = list(csv.reader(io.StringIO(out.decode("utf-8", "surrogateescape"), newline="")))
+    assert os.fsencode(rows[1][0]) == raw
+    _, out, _ = engine("tag", name, "--model", model)
+    assert out.count(b"\n") == 1
+    assert out.startswith(raw.replace(b"\n", rb"\n").replace(b"\r", rb"\r") + b" ")
+    (folder / name).write_bytes(b"bad")
+    assert one_sentence(engine("tag", name, "--model", model)[2])
+
+
+@POSIX
+def test_undecodable_names_through_a_real_process(folder, model):
+    raw = b"caf\xe9.wav"
+    try:
+        write_clip(folder / os.fsdecode(raw))
+    except OSError:
+        pytest.skip("this file system takes only Unicode names")
+    with start("tag", "caf*.wav", "--model", model, env=os.environ | {"LC_ALL": "C"}) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    assert out.startswith(raw + b" ")
+
+
+# Output files
+
+
+def test_output_goes_to_a_file(engine, folder, model):
+    _, expected, _ = engine("tag", "in", "--model", model, "--format", "csv")
+    code, out, err = engine("tag", "in", "--model", model, "--format", "csv", "-o", "tags.csv")
+    assert (code, out, err) == (0, b"", "")
+    assert (folder / "tags.csv").read_bytes() == expected
+    if os.name != "nt":
+        umask = os.umask(0)
+        os.umask(umask)
+        assert (folder / "tags.csv").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_output_is_not_overwritten_unless_asked(engine, folder, model):
+    target = folder / "tags.txt"
+    target.write_text("precious")
+    code, out, err = engine("tag", "in", "--model", model, "-o", target)
+    assert (code, out) == (1, b"")
+    assert "--overwrite" in one_sentence(err)
+    assert target.read_text() == "precious"
+    assert engine("tag", "in", "--model", model, "-o", target, "--overwrite")[0] == 0
+    assert "low.wav" in target.read_text()
+
+
+def test_output_appears_only_when_it_is_complete(engine, folder, model, monkeypatch):
+    seen = []
+    whole = Tagger.__call__
+
+    def tag(tagger, path):
+        seen.append((folder / "tags.csv").exists())
+        return whole(tagger, path)
+
+    monkeypatch.setattr(Tagger, "__call__", tag)
+    assert engine("tag", "in", "--model", model, "-o", "tags.csv")[0] == 0
+    assert seen == [False, False]
+    assert names_in(folder) == ["bad.wav", "in", "tags.csv"]
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (OSError(28, "No space left on device"), 1)])
+def test_nothing_is_left_of_output_that_was_cut_short(engine, folder, model, monkeypatch, error, code):
+    (folder / "tags.csv").write_text("precious")
+    whole = Tagger.__call__
+    calls = []
+
+    def tag(tagger, path):
+        calls.append(path)
+        if len(calls) == 2:
+            raise error
+        return whole(tagger, path)
+
+    monkeypatch.setattr(Tagger, "__call__", tag)
+    monkeypatch.setattr("engine.cli.main._drop_standard_output", lambda: None)
+    got, out, err = engine("tag", "in", "--model", model, "-o", "tags.csv", "--overwrite")
+    assert (got, out) == (code, b"")
+    assert one_sentence(err)
+    assert names_in(folder) == ["bad.wav", "in", "tags.csv"]
+    assert (folder / "tags.csv").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["in", "no/such/folder/tags.csv", os.devnull])
+def test_output_that_cannot_be_a_file(engine, folder, model, name):
+    for extra in ([], ["--overwrite"]):
+        code, out, err = engine("tag", "in", "--model", model, "-o", name, *extra)
+        assert (code, out) == (1, b"")
+        assert repr(name) in one_sentence(err)
+
+
+@POSIX
+def test_overwriting_a_link_changes_what_it_points_to(engine, folder, model):
+    (folder / "real.txt").write_text("old")
+    (folder / "link.txt").symlink_to("real.txt")
+    assert engine("tag", "in", "--model", model, "-o", "link.txt", "--overwrite")[0] == 0
+    assert (folder / "link.txt").is_symlink()
+    assert "low.wav" in (folder / "real.txt").read_text()
+
+
+# Mistakes
+
+
+def test_a_folder_without_audio_is_one_sentence(engine, folder, model):
+    (folder / "empty").mkdir()
+    for name in ("empty", "*.flac"):
+        code, out, err = engine("tag", name, "in", "--model", model)
+        assert (code, out) == (1, b"")
+        assert repr(name) in one_sentence(err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["--model", "no-such-model"], 1, "no-such-model"),
+        (["--model", "bad.wav"], 1, "bad.wav"),
+        (["--device", "tpu"], 2, "'tpu'"),
+        (["--device", "cuda:99"], 1, "cuda:99"),
+    ],
+)
+def test_models_and_devices_that_are_not_there(engine, folder, model, arguments, code, reason):
+    got, out, err = engine("tag", "in", "--model", model, *arguments)
+    assert (got, out) == (code, b"")
+    assert reason in one_sentence(err)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["no-such-verb"],
+        ["tag"],
+        ["tag", "x", "--format", "xml"],
+        ["tag", "x", "--top-k", "0"],
+        ["tag", "x", "--top-k", "many"],
+        ["tag", "x", "--threshold", "nan"],
+        ["tag", "x", "--threads", "0"],
+        ["tag", "x", "--no-such-option"],
+        ["models", "show"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2_on_stderr(engine, arguments):
+    code, out, err = engine(*arguments)
+    assert (code, out) == (2, b"")
+    assert err.startswith("Usage: engine")
+    assert "Traceback" not in err
+
+
+# Help and version
+
+
+def test_version_is_that_of_the_package(engine):
+    pyproject = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    number = re.search(r'^version = "(.+)"$', pyproject, flags=re.MULTILINE)[1]
+    assert engine("--version") == (0, f"engine {number}\n".encode(), "")
+
+
+@pytest.mark.parametrize("verb", [[], ["tag"], ["models"]])
+def test_help_has_examples_line_by_line(engine, verb):
+    code, out, err = engine(*verb, "--help")
+    assert (code, err) == (0, "")
+    examples = out.decode().split("Examples:\n")[1].split("\n\n")[0].splitlines()
+    assert len(examples) >= 3
+    assert all(line.strip().startswith(" ".join(["engine", *verb])) for line in examples)
+
+
+# Models
+
+
+@pytest.fixture
+def shipped(model, monkeypatch):
+    monkeypatch.setattr("engine.registry.models_folder", lambda: Path(model).parent)
+
+
+def test_models_list(engine, shipped):
+    code, out, err = engine("models", "list")
+    assert (code, err) == (0, "")
+    assert out.decode().split() == ["tiny", "tag", "3", "labels", "8000", "Hz", "Apache-2.0"]
+
+
+def test_models_show_prints_the_card(engine, shipped, model):
+    code, out, err = engine("models", "show", "tiny")
+    assert (code, err) == (0, "")
+    shown = dict(line.split(maxsplit=1) for line in out.decode().splitlines())
+    assert shown["name"] == "tiny"
+    assert shown["labels"] == "low, high, both"
+    assert shown["frontend.sample_rate"] == "8000"
+    assert shown["attribution"] == "Zoë"
+    assert "golden" not in " ".join(shown)
+    code, out, err = engine("models", "show", model, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == Tagger(model).card.to_dict()
+    assert "Zoë" in out.decode()
+
+
+def test_models_verify(engine, shipped, model, tmp_path):
+    code, out, err = engine("models", "verify", "tiny")
+    assert (code, err) == (0, "")
+    assert out.startswith(b"tiny is intact")
+    changed = bytearray(Path(model).read_bytes())
+    at = changed.find(tiny_models.WEIGHTS.tobytes())
+    assert at > 0
+    changed[at] ^= 1
+    (tmp_path / "changed.onnx").write_bytes(changed)
+    code, out, err = engine("models", "verify", tmp_path / "changed.onnx")
+    assert (code, out) == (1, b"")
+    assert "changed" in one_sentence(err)
+    assert engine("models", "verify", "no-such-model")[0] == 1
+
+
+# As a process: streams, pipes, signals
+
+
+def test_a_reader_may_leave_before_the_end(folder, model):
+    many = ["in/low.wav"] * 3000
+    with start("tag", *many, "--model", model, "--format", "jsonl") as process:
+        assert json.loads(process.stdout.readline())["path"] == "in/low.wav"
+        assert process.poll() is None
+        process.stdout.close()
+        err = process.stderr.read()
+        assert process.wait(timeout=60) == 0
+    assert err == b""
+
+
+@POSIX
+def test_an_interrupt_is_exit_code_130(folder, model):
+    many = ["in/low.wav"] * 3000
+    with start("tag", *many, "--model", model, "--format", "jsonl") as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"engine: interrupted\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disc_is_one_sentence(folder, model):
+    with Path("/dev/full").open("wb") as full, start("tag", "in", "--model", model, stdout=full) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "No space left" in one_sentence(err.decode())
+
+
+def on_a_terminal(*arguments):
+    """Run the command with its stderr on a terminal; returns exit code, stdout and what the terminal got."""
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    with start(*arguments, stderr=theirs) as process:
+        out = process.stdout.read()
+        process.wait(timeout=60)
+    os.close(theirs)
+    shown = b""
+    try:
+        while data := os.read(ours, 65536):
+            shown += data
+    except OSError:  # Linux reports the end of a terminal as an error
+        pass
+    os.close(ours)
+    return process.returncode, out, shown.decode()
+
+
+@POSIX
+def test_a_terminal_gets_a_progress_bar_and_whole_messages(folder, model):
+    code, out, shown = on_a_terminal("tag", "in", "bad.wav", "--model", model, "--format", "csv", "-o", "tags.csv")
+    assert (code, out) == (3, b"")
+    assert "/3 [" in shown
+    assert re.search(r"(?:^|\r|\n)engine: expected audio .*'bad.wav'.*\r\n", shown)
+    assert "device auto" in shown
+
+
+@POSIX
+def test_quiet_keeps_the_terminal_still(folder, model):
+    assert on_a_terminal("tag", "in", "--model", model, "--quiet", "-o", "tags.txt") == (0, b"", "")
+    code, _, shown = on_a_terminal("tag", "bad.wav", "--model", model, "--quiet")
+    assert code == 3
+    assert shown.startswith("engine: expected audio")
