@@ -5,3 +5,4 @@
 #include <pybind11/pybind11.h>
 
 void bind_log_mel(pybind11::module_& m);
+void bind_distance(pybind11::module_& m);

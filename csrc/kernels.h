@@ -1,7 +1,10 @@
 // The kernels of one instruction set, and the choice among those built in.
 #pragma once
 
+#include <cstdint>
+
 #include "frames.h"
+#include "tile.h"
 
 namespace engine {
 
@@ -21,6 +24,24 @@ struct Kernels {
   float (*largest_value)(const float* values, long n);
   void (*limit_and_scale)(float* rows, long n_frames, int n_mels, float shift, float lowest, const float* gain,
                           const float* bias);
+
+  // Matrix products in register tiles of tile_rows x tile_columns; see tile.h and tile_lanes.h.
+  int tile_rows, tile_columns;
+  void (*pack)(const PackSource&, int width, float* out);
+  void (*sum_tiles)(const TileBlock&);
+  void (*filter_tiles)(const TileBlock&, const SurvivorFilter&);
+  void (*finish_tiles)(const TileBlock&, const FinishedRows&);
+
+  // Rows of n or d numbers; see row_lanes.h.
+  double (*squared_norm)(const float* x, long n);
+  double (*shifted_squared_norm)(const float* x, long n, float scale, const float* shift);
+  double (*dot)(const float* a, const float* b, long n);
+  double (*squared_difference)(const float* a, const float* b, long n, double scale_a, double scale_b);
+  void (*scan_differences)(const float* q, const float* x, long stride, long n, long d, float* squares);
+  void (*scan_dots)(const float* q, const float* x, long stride, long n, long d, float* dots, float* squares);
+  void (*widen_halves)(const uint16_t* halves, long n, float* out);
+  float (*smallest_above)(const float* values, long n, float above);
+  long (*indices_between)(const float* values, long n, float low, float high, int* out);
 };
 
 // The fastest kernels this processor runs, or those that the environment variable ENGINE_ISA names; chosen at the first

@@ -3,6 +3,8 @@
 
 #include "kernels.h"
 #include "log_mel_lanes.h"
+#include "row_lanes.h"
+#include "tile_lanes.h"
 
 namespace engine {
 namespace ENGINE_ISA {
@@ -17,6 +19,21 @@ static const Kernels kTable = {
     /*stft=*/stft,
     /*largest_value=*/largest_value,
     /*limit_and_scale=*/limit_and_scale,
+    /*tile_rows=*/kTileRows,
+    /*tile_columns=*/kTileColumns,
+    /*pack=*/pack,
+    /*sum_tiles=*/sum_tiles,
+    /*filter_tiles=*/filter_tiles,
+    /*finish_tiles=*/finish_tiles,
+    /*squared_norm=*/squared_norm,
+    /*shifted_squared_norm=*/shifted_squared_norm,
+    /*dot=*/dot,
+    /*squared_difference=*/squared_difference,
+    /*scan_differences=*/scan_differences,
+    /*scan_dots=*/scan_dots,
+    /*widen_halves=*/widen_halves,
+    /*smallest_above=*/smallest_above,
+    /*indices_between=*/indices_between,
 };
 
 }  // namespace ENGINE_ISA

@@ -66,6 +66,65 @@ ENGINE_INLINE Lanes square_root(Lanes v) {
 #endif
 }
 
+// True where a comparison holds in some lane.
+ENGINE_INLINE bool any(IntLanes mask) {
+#if defined(__AVX512F__)
+  return _mm512_movepi32_mask((__m512i)mask) != 0;
+#elif defined(__AVX2__)
+  return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
+#elif defined(__x86_64__)
+  return _mm_movemask_ps((__m128)mask) != 0;
+#elif defined(__aarch64__)
+  return vmaxvq_u32((uint32x4_t)mask) != 0;
+#else
+  int all = 0;
+  for (int i = 0; i < kLanes; i++) all |= mask[i];
+  return all != 0;
+#endif
+}
+
+// True where a > b fails in some lane, as it does for NaN.
+ENGINE_INLINE bool any_not_greater(Lanes a, Lanes b) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_NGT_UQ) != 0;
+#else
+  return any(~(a > b));
+#endif
+}
+
+// True where low <= v <= high fails in some lane, as it does for NaN.
+ENGINE_INLINE bool any_outside(Lanes v, Lanes low, Lanes high) {
+#if defined(__AVX512F__)
+  const __mmask16 above = _mm512_cmp_ps_mask((__m512)v, (__m512)low, _CMP_GE_OQ);
+  return _mm512_mask_cmp_ps_mask(above, (__m512)v, (__m512)high, _CMP_LE_OQ) != 0xffff;
+#else
+  return any(~((v >= low) & (v <= high)));
+#endif
+}
+
+// Bit i set where low <= v[i] <= high, i < 4 * kLanes.
+ENGINE_INLINE uint64_t bits_between(const float* v, Lanes low, Lanes high) {
+  uint64_t bits = 0;
+  ENGINE_UNROLL(4)
+  for (int i = 0; i < 4; i++) {
+    const Lanes x = load(v + i * kLanes);
+#if defined(__AVX512F__)
+    const __mmask16 above = _mm512_cmp_ps_mask((__m512)x, (__m512)low, _CMP_GE_OQ);
+    const uint64_t inside = _mm512_mask_cmp_ps_mask(above, (__m512)x, (__m512)high, _CMP_LE_OQ);
+#elif defined(__AVX2__)
+    const uint64_t inside = _mm256_movemask_ps((__m256)((x >= low) & (x <= high)));
+#elif defined(__x86_64__)
+    const uint64_t inside = _mm_movemask_ps((__m128)((x >= low) & (x <= high)));
+#else
+    const IntLanes mask = (x >= low) & (x <= high);
+    uint64_t inside = 0;
+    for (int l = 0; l < kLanes; l++) inside |= static_cast<uint64_t>(mask[l] & 1) << l;
+#endif
+    bits |= inside << (i * kLanes);
+  }
+  return bits;
+}
+
 // ln(x) for normal x > 0: x = m * 2^e with m in [sqrt(1/2), sqrt(2)), ln x = e ln 2 + ln m, the second term by a
 // minimax polynomial of degree 8 in m - 1 (Cephes' coefficients for logf). Error at most about 1e-7 * max(1, |ln x|).
 // An x that is not a finite number gives garbage: callers test for it before.

@@ -1,0 +1,117 @@
+#include "distance_scan.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+
+#include "parallel.h"
+
+namespace engine {
+namespace {
+
+constexpr long kBlockRows = 256;  // scanned into one buffer
+constexpr float kLargest = std::numeric_limits<float>::max();
+constexpr double kSmallest = 1e-20;  // squared lengths below this may have lost digits to underflow
+
+// One worker: its lists and buffers.
+class Scanner {
+ public:
+  Scanner(const Operand& queries, Operand& database, Metric metric, const Exclusion& exclusion, long k)
+      : queries_(queries),
+        database_(database),
+        metric_(metric),
+        exclusion_(exclusion),
+        lists_(0, queries.n(), k, 0),
+        exact_(queries, database),
+        // A sum is at most d / 8 additions long in each of two vectors of 4 or more lanes, and then 3 x 16 over lanes.
+        error_(product_error(queries.d() / 8 + 64, queries.d() / 8 + 64)) {}
+
+  // Rows begin .. end - 1, at most kBlockRows. False when one of them is not finite.
+  bool scan(long begin, long end) {
+    long stride;
+    const long n = end - begin;
+    const float* x = database_.values(begin, n, 0, database_.d(), row_scratch_, &stride);
+    for (long query = 0; query < queries_.n(); query++) {
+      const float* q = queries_.values(query, query_scratch_);
+      if (metric_ == Metric::kCosine || metric_ == Metric::kInnerProduct) {
+        bound_products(q, x, stride, n);
+      } else {
+        bound_differences(q, x, stride, n);
+      }
+      for (long r = 0; r < n; r++)
+        if (!(bounds_[r] > lists_.limits()[query]) && !compare(query, begin + r)) return false;
+    }
+    return true;
+  }
+
+  void merge(const Scanner& other) { lists_.merge(other.lists_, exact_); }
+  const NeighbourLists& lists() const { return lists_; }
+
+ private:
+  // Both fill bounds_ with lower bounds of the distances, -infinity where float32 does not suffice.
+
+  void bound_differences(const float* q, const float* x, long stride, long n) {
+    const long d = queries_.d();
+    kernels().scan_differences(q, x, stride, n, d, bounds_);
+    // A difference and its square are rounded, each relative to itself.
+    const float shrink = static_cast<float>(1 - 2 * error_), underflow = static_cast<float>(d * kUnderflow);
+    for (long r = 0; r < n; r++) bounds_[r] = bounds_[r] <= kLargest ? bounds_[r] * shrink - underflow : -kInfinity;
+  }
+
+  void bound_products(const float* q, const float* x, long stride, long n) {
+    const double square = kernels().squared_norm(q, queries_.d());
+    if (!(square > kSmallest && square < 1 / kSmallest)) {
+      std::fill(bounds_, bounds_ + n, -kInfinity);
+      return;
+    }
+    kernels().scan_dots(q, x, stride, n, queries_.d(), bounds_, squares_);
+    const bool cosine = metric_ == Metric::kCosine;
+    const float length = static_cast<float>(std::sqrt(square)), slack = static_cast<float>(4 * error_);
+    const float smallest = static_cast<float>(kSmallest), largest = static_cast<float>(1 / kSmallest);
+    for (long r = 0; r < n; r++) {
+      const float lengths = std::sqrt(squares_[r]) * length;
+      const float bound = cosine ? 1.0f - bounds_[r] / lengths - slack : -bounds_[r] - slack * lengths;
+      bounds_[r] = (squares_[r] > smallest) & (squares_[r] < largest) ? bound : -kInfinity;
+    }
+  }
+
+  bool compare(long query, long row) {
+    if (!database_.measure(row, row + 1)) return false;
+    if (exclusion_.excludes(query, row)) return true;
+    const double distance = exact_(query, row);
+    lists_.offer(query, {distance, distance, row}, exact_);
+    return true;
+  }
+
+  static constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+  const Operand& queries_;
+  Operand& database_;
+  Metric metric_;
+  const Exclusion& exclusion_;
+  NeighbourLists lists_;
+  ExactDistance exact_;
+  double error_;
+  std::vector<float> row_scratch_, query_scratch_;
+  float bounds_[kBlockRows], squares_[kBlockRows];
+};
+
+}  // namespace
+
+NeighbourLists scan(const Operand& queries, Operand& database, long k, Metric metric, const Exclusion& exclusion,
+                    int n_threads) {
+  const long n_blocks = (database.n() + kBlockRows - 1) / kBlockRows;
+  const long n_workers = std::max(1L, std::min<long>(n_threads, n_blocks));
+  std::vector<Scanner> scanners(n_workers, Scanner(queries, database, metric, exclusion, k));
+  std::atomic<long> next{0};
+  std::atomic<bool> finite{true};
+  parallel_for(n_workers, static_cast<int>(n_workers), [&](long worker) {
+    for (long block; finite && (block = next++) < n_blocks;)
+      if (!scanners[worker].scan(block * kBlockRows, std::min(database.n(), (block + 1) * kBlockRows))) finite = false;
+  });
+  if (!finite) database.throw_not_finite();
+  for (long worker = 1; worker < n_workers; worker++) scanners[0].merge(scanners[worker]);
+  return scanners[0].lists();
+}
+
+}  // namespace engine
