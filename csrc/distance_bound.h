@@ -31,6 +31,7 @@
 namespace engine {
 
 constexpr double kRounding = 0x1p-24, kUnderflow = 0x1p-124;
+constexpr double kLargestSquare = 1e37;  // no sum of products of shorter rows overflows float32, not even on the way
 
 // gamma of a product over d coordinates, summed in blocks of `depth`.
 inline double product_error(long d, long depth) {
@@ -40,7 +41,7 @@ inline double product_error(long d, long depth) {
 
 // The largest float32 not above `bound`; -infinity where float32 sums could overflow, so that nothing is filtered out.
 inline float round_down(double bound) {
-  if (!(std::fabs(bound) < 1e37)) return -std::numeric_limits<float>::infinity();
+  if (!(std::fabs(bound) < kLargestSquare)) return -std::numeric_limits<float>::infinity();
   const float rounded = static_cast<float>(bound);
   return rounded > bound ? std::nextafter(rounded, -std::numeric_limits<float>::infinity()) : rounded;
 }
@@ -70,13 +71,13 @@ class FilterBound {
 
   // The true value is at least product + bias_i + bias_j, and at most that plus the slack of both.
   float query_bias(double square, double shift_product) const {
-    if (metric_ != Metric::kInnerProduct) return database_bias(square);
+    if (metric_ != Metric::kInnerProduct || !(square < kLargestSquare)) return database_bias(square);
     return round_down(shift_product - 4 * kRounding * std::fabs(shift_product) -
                       lambda_ / 2 * square * (1 + 8 * kRounding) - underflow_);
   }
 
   float database_bias(double square) const {
-    if (!(square < 1e37)) return -std::numeric_limits<float>::infinity();
+    if (!(square < kLargestSquare)) return -std::numeric_limits<float>::infinity();
     if (metric_ == Metric::kInnerProduct)
       return round_down(-g_ * g_ * square / (2 * lambda_) * (1 + 8 * kRounding) - underflow_);
     const double reach = std::sqrt(square) + (metric_ == Metric::kCosine ? std::sqrt(2.0) : 0.0);

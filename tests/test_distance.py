@@ -150,6 +150,15 @@ def test_large_offset_ranks_exactly():
             np.testing.assert_array_equal(alone.indices[0], found.indices[one])
 
 
+def test_products_beyond_float32_rank_exactly():
+    rng = np.random.default_rng(8)
+    queries = (1e22 * rng.standard_normal((9, 64))).astype(np.float32)
+    half = (1e17 * rng.standard_normal((150, 64))).astype(np.float32)
+    database = np.concatenate([half, -half])  # centred: nothing but the product overflows
+    found = topk(queries, database, 5, "inner_product")
+    check_neighbours(found, queries, database, 5, "inner_product", np.ones((9, 300), bool))
+
+
 def test_equal_rows_come_by_index():
     database = np.repeat(np.random.default_rng(1).standard_normal((3, 20)).astype(np.float32), 50, axis=0)
     shuffled = np.random.default_rng(2).permutation(150)
