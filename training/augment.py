@@ -119,6 +119,17 @@ def equalise(power: Tensor, range_db: float, n_points: int, generator: Generator
     return power * 10 ** (curve_db / 10)
 
 
+def limit_band(power: Tensor, share: float, lowest: int, generator: Generator) -> Tensor:
+    """Silence, in a ``share`` of the batch, all bands above a random one that is not below ``lowest``.
+
+    So look recordings of a low sample rate, and what lossy codecs leave.
+    """
+    batch, _, n_mels = power.shape
+    chosen = torch.rand(batch, generator=generator) < share
+    cutoff = torch.where(chosen, torch.randint(lowest, n_mels, (batch,), generator=generator), n_mels)
+    return power * (torch.arange(n_mels) <= cutoff[:, None])[:, None, :]
+
+
 def add_noise(power: Tensor, share: float, snr_db: tuple[float, float], tilt_db: float, generator: Generator) -> Tensor:
     """Add stationary noise to a ``share`` of the batch, at a random ratio of mean powers and a random spectral tilt.
 

@@ -29,6 +29,7 @@ ALL: dict[str, Callable[[Tensor, Generator], Tensor]] = {
     "mix": lambda x, g: augment.mix(x, torch.eye(len(x)), 0.5, 10.0, g)[0],
     "equalise": lambda x, g: augment.equalise(x, 6.0, 5, g),
     "add_noise": lambda x, g: augment.add_noise(x, 0.5, (10.0, 40.0), 20.0, g),
+    "limit_band": lambda x, g: augment.limit_band(x, 0.5, 4, g),
     "mask": lambda x, g: augment.mask(x, 2, 10, 3, g),
 }
 
@@ -160,6 +161,17 @@ def test_noise_has_the_asked_ratio() -> None:
     assert 10 < noisy.sum() < 30
     ratio_db = -10 * torch.log10(level[noisy])
     assert ((ratio_db > 9.99) & (ratio_db < 20.01)).all()
+
+
+def test_a_limited_band_ends_at_or_above_the_lowest() -> None:
+    power = spectrograms(batch=300)
+    got = augment.limit_band(power, 0.5, 4, generator())
+    alive = (got[:, 0] > 0).sum(dim=1)
+    assert set(alive.tolist()) == {5, 6, 7, 8}
+    for kept, before, after in zip(alive, power, got, strict=True):
+        assert torch.equal(after[:, :kept], before[:, :kept])
+        assert after[:, kept:].sum() == 0
+    assert 0.3 < (alive < 8).float().mean() < 0.5
 
 
 def test_masks_are_bands_of_zeros() -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         (["--epoch=3"], "one of the fields seeds, final,"),
         (["--epochs=many"], "a whole number for --epochs, got 'many'"),
         (["--final=maybe"], "true or false for --final"),
+        (["--epochs=0"], "at least one of epochs, got 0"),
+        (["--seeds="], "at least one of seeds, got ()"),
         (["--epochs", "3"], "--field=value, got '--epochs'"),
     ],
 )

@@ -56,14 +56,17 @@ class Config:
     final: bool = True  # after the cross-validation, train on every fold and export the model to ship
     threads: int = 1  # of torch; part of the result, since sums run in another order
 
-    sample_rate: int = 16_000  # Hz
+    sample_rate: int = 44_100  # Hz
+    f_max: float = 18_000.0  # Hz; lossy codecs leave nothing sure above
+    win_s: float = 0.025
+    hop_s: float = 0.02
     n_mels: int = 64
     window_s: float = 5.12  # what the exported model sees at once: an ESC-10 clip fits
     channels: tuple[int, ...] = (24, 32, 64, 128)
     embedding_size: int = 128
     dropout: float = 0.2
 
-    epochs: int = 120
+    epochs: int = 80
     batch_size: int = 32  # at least; an epoch is cut into equal batches
     learning_rate: float = 3e-3  # peak, after a linear rise and before a cosine fall to zero
     warmup_steps: int = 40
@@ -72,17 +75,26 @@ class Config:
     label_smoothing: float = 0.05
     checkpoint_every: int = 10  # epochs
 
-    crop_s: float = 3.84  # what the network sees at once in training
+    crop_s: float = 5.0  # what the network sees at once in training
     max_stretch: float = 1.25  # speed within 1 / max_stretch ... max_stretch
     part_share: float = 0.3  # of crops that are silenced but for one part, as short clips and cut events are
-    shortest_part_s: float = 0.1
+    shortest_part_s: float = 0.5
     inaudible_db: float = 30.0  # a crop that stays this far under its clip's loudest frame has no label
-    equaliser_db: float = 8.0
-    mix_share: float = 0.5  # of crops that get a second one on top
+    equaliser_db: float = 6.0
+    mix_share: float = 0.25  # of crops that get a second one on top
     mix_below_db: float = 10.0  # the second is at most this much weaker
     noise_share: float = 0.3  # of crops that get stationary noise
-    mask_frames: int = 32  # SpecAugment, one mask each
+    band_share: float = 0.2  # of crops that lose the bands above a random one, as low sample rates and codecs do
+    lowest_band: int = 36  # the lowest that may be the last; about 4 kHz
+    mask_frames: int = 16  # SpecAugment, one mask each
     mask_mels: int = 12
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no run can have."""
+        for name in ("seeds", "channels", "threads", "epochs", "batch_size", "warmup_steps", "checkpoint_every"):
+            value = getattr(self, name)
+            if not (value > 0 if isinstance(value, int) else value):
+                raise ConfigError(f"expected at least one of {name}, got {value!r}; change --{name}")
 
 
 def train(data: Path, run: Run, config: Config) -> None:
@@ -134,15 +146,16 @@ def check_complete(records: Sequence[Record]) -> None:
 
 
 def front_end(config: Config) -> FrontendConfig:
-    """Return the front end: 25 ms windows every 10 ms, decibels under the window's maximum, 80 dB of them."""
-    win_length = config.sample_rate // 40
+    """Return the front end: decibels under the model window's maximum, 80 dB of them."""
+    win_length = round(config.win_s * config.sample_rate)
     return FrontendConfig(
         sample_rate=config.sample_rate,
         win_length=win_length,
-        hop_length=config.sample_rate // 100,
+        hop_length=round(config.hop_s * config.sample_rate),
         n_fft=1 << (win_length - 1).bit_length(),
         n_mels=config.n_mels,
         f_min=50.0,
+        f_max=config.f_max,
         log="dB",
         log_floor=1e-20,  # 200 dB under full scale: a recording's level does not matter, however low
         log_reference="max",
@@ -213,14 +226,14 @@ def augmented(
     features: MelPower, targets: Tensor, loudest: Tensor, config: Config, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Return mel power, shape (batch, n_frames, n_mels), and targets of one batch as the network is to see it."""
-    n_frames = round(100 * config.crop_s)
-    shortest = round(100 * config.shortest_part_s)
+    n_frames, shortest = round(config.crop_s / config.hop_s), round(config.shortest_part_s / config.hop_s)
     power = augment.crop_stretched(features.power, features.lengths, n_frames, config.max_stretch, generator)
     power = augment.keep_part(power, config.part_share, shortest, generator)
     targets = augment.drop_inaudible(targets, power, loudest, config.inaudible_db)
     power = augment.equalise(power, config.equaliser_db, 5, generator)
     power, targets = augment.mix(power, targets, config.mix_share, config.mix_below_db, generator)
-    return augment.add_noise(power, config.noise_share, (10.0, 40.0), 20.0, generator), targets
+    power = augment.add_noise(power, config.noise_share, (10.0, 40.0), 20.0, generator)
+    return augment.limit_band(power, config.band_share, config.lowest_band, generator), targets
 
 
 def decayed(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
