@@ -55,19 +55,20 @@ $(VENV)/created:
 	@$(PYTHON) -c 'import ensurepip, os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null && \
 	  command -v c++ >/dev/null || \
 	  { echo "expected venv, Python.h and a C++ compiler, found not all three: on Debian or Ubuntu, apt install python3-venv python3-dev g++" >&2; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
-	touch $@
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
 
 # The extras below install the same wheel, so that the kernels are compiled once per change. pip leaves an installed
 # version alone, hence the second install.
 $(VENV)/installed: $(PACKAGE) | $(VENV)/created
 	@echo "compiling the kernels and installing the engine into $(VENV): about a minute"
-	rm -rf build *.egg-info $(VENV)/wheel
-	$(PIP) wheel --no-deps --wheel-dir $(VENV)/wheel .
-	$(PIP) install $(VENV)/wheel/*.whl
-	$(PIP) install --no-deps --force-reinstall $(VENV)/wheel/*.whl
-	touch $@
+	@rm -rf build/lib.* *.egg-info $(VENV)/wheel
+	@$(PIP) wheel --no-deps --wheel-dir $(VENV)/wheel .
+	@$(PIP) install $(VENV)/wheel/*.whl
+	@$(PIP) install --no-deps --force-reinstall $(VENV)/wheel/*.whl
+	@touch $@
 
 $(VENV)/%-extras: pyproject.toml constraints.txt | $(VENV)/installed
-	$(PIP) install "$$(echo $(VENV)/wheel/*.whl)[$*]"
-	touch $@
+	@echo "installing the extra $*"
+	@$(PIP) install "$$(echo $(VENV)/wheel/*.whl)[$*]"
+	@touch $@

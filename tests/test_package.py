@@ -70,16 +70,25 @@ def test_core_installs_no_training_package():
     assert names.isdisjoint(Requirement(line).name for line in EXTRAS["train"])
 
 
-def test_constraints_pin_what_the_project_asks_for():
+def test_constraints_pin_what_make_installs():
     pinned = pins()
-    asked = [Requirement(line) for lines in [PROJECT["dependencies"], *EXTRAS.values()] for line in lines]
-    for requirement in asked:
+    lines = [*PROJECT["dependencies"], *EXTRAS["train"], *EXTRAS["test"], *EXTRAS["lint"]]
+    for requirement in map(Requirement, lines):
         if requirement.name == PROJECT["name"]:
             continue
         (pin,) = pinned[canonicalize_name(requirement.name)].specifier
         assert pin.operator == "=="
         assert requirement.specifier.contains(pin.version), requirement
     assert pinned["torch"].specifier == "==2.13.0"
+
+
+def test_benchmarks_measure_the_versions_that_the_tests_run_against():
+    pinned = pins()
+    for requirement in map(Requirement, EXTRAS["bench"]):
+        (pin,) = requirement.specifier
+        assert pin.operator == "=="
+        if (same := canonicalize_name(requirement.name)) in pinned:
+            assert pinned[same].specifier == requirement.specifier
 
 
 def test_constraints_hold_on_any_machine():
@@ -124,8 +133,8 @@ def wheel(built):
 
 @pytest.mark.slow
 def test_sdist_carries_everything_it_takes_to_build_and_test(sdist_names):
-    folders = ("csrc", "engine", "examples", "models", "tests", "training")
-    suffixes = (".py", ".pyi", ".cc", ".h", ".onnx", ".md", ".flac")
+    folders = ("benchmarks", "csrc", "docs", "engine", "examples", "models", "tests", "training")
+    suffixes = (".py", ".pyi", ".cc", ".h", ".c", ".onnx", ".md", ".flac")
     assert source_files(*folders, suffixes=suffixes) <= sdist_names
     assert {"LICENSE", "README.md", "CHANGELOG.md", "Makefile", "constraints.txt", "setup.py"} <= sdist_names
 
