@@ -455,7 +455,16 @@ def test_a_reader_may_leave_before_the_end(folder, model):
     assert err == b""
 
 
+@pytest.fixture
+def interruptible():
+    """Let child processes be interrupted, also where the tests run in the background, which ignores interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @POSIX
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_is_exit_code_130(folder, model):
     many = ["in/low.wav"] * 3000
     with start("tag", *many, "--model", model, "--format", "jsonl") as process:
