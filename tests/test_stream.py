@@ -40,9 +40,16 @@ def test_any_split_gives_the_bits_of_the_whole(name: str, n: int, sizes: list[in
     np.testing.assert_array_equal(streamed(LogMelStream(config), x, sizes), LogMel(config)(x))
 
 
-def test_single_samples() -> None:
-    x = noise(700)
-    np.testing.assert_array_equal(streamed(LogMelStream(SMALL), x, [1] * 700), LogMel(SMALL)(x))
+@pytest.mark.parametrize("name", sorted(STREAMABLE))
+@pytest.mark.parametrize("hop", [1, 20, 49, 130])
+def test_single_samples_and_ends_around_a_hop(name: str, hop: int) -> None:
+    # A rectangular window weighs the outermost samples as much as any other: none may be missing at either end.
+    config = replace(STREAMABLE[name], hop_length=hop, window="rectangular")
+    front_end, stream = LogMel(config), LogMelStream(config)
+    middle = 390 // hop * hop
+    for n in (middle - 1, middle, middle + 1, middle + hop // 2):
+        x = noise(n, seed=n)
+        np.testing.assert_array_equal(streamed(stream, x, [1] * n), front_end(x))
 
 
 def test_a_flushed_stream_starts_anew() -> None:
