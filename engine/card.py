@@ -3,8 +3,8 @@
 The card is one JSON object under the metadata key ``engine_card``. Two SHA-256 hashes protect it: ``card_sha256`` over
 the card without its hashes, ``model_sha256`` over the serialised model without its card.
 
-Migration rule: a card states its schema version. This module reads schema 1; when schema 2 comes, a reader of both
-checks the hash of a card as it was written and then turns the older fields into its own.
+Migration rule: a card states its schema. The hash of a card is checked as it was written; then an older card is turned
+into one of the present schema, whose new fields say what the older engine did. Cards are written in the present schema.
 """
 
 from __future__ import annotations
@@ -14,11 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from engine.card_parts import (
-    Golden,
-    ModelInput,
-    ModelOutput,
-    ModelOutputs,
+from engine.card_fields import (
     as_tuple,
     exactly_the_fields,
     is_count,
@@ -28,7 +24,11 @@ from engine.card_parts import (
     is_text,
     require,
     require_choice,
+    shown,
 )
+from engine.card_migration import SCHEMA, is_readable, migrated
+from engine.card_parts import MAX_WINDOW, Golden, ModelConstant, ModelInput, ModelOutput, ModelOutputs, ModelState
+from engine.card_text import parse_card
 from engine.errors import ConfigError, ModelError
 from engine.fingerprint import METADATA_KEY, canonical_json, card_sha256, model_sha256, without_card
 from engine.frontend import FrontendConfig
@@ -36,15 +36,21 @@ from engine.frontend import FrontendConfig
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["Golden", "ModelCard", "ModelInput", "ModelOutput", "ModelOutputs", "read_card", "write_card"]
-
-SCHEMA = 1
-# 1.7 hours at 44.1 kHz, 1 GiB of float32: a damaged card must not claim the machine's memory.
-MAX_WINDOW = 1 << 28
+__all__ = [
+    "Golden",
+    "ModelCard",
+    "ModelConstant",
+    "ModelInput",
+    "ModelOutput",
+    "ModelOutputs",
+    "ModelState",
+    "read_card",
+    "write_card",
+]
 
 Task = Literal["tag", "embed", "rank"]
 ScoreKind = Literal["sigmoid", "softmax", "distance"]
-Pad = Literal["zeros", "repeat", "none"]
+Pad = Literal["zeros", "repeat", "none", "frames"]
 Reduce = Literal["max", "mean"]
 
 
@@ -71,9 +77,14 @@ class ModelCard:
         Length of a window and distance between two starts, in samples at the model's rate (in rows for an input of
         kind "embedding"); ``hop`` is at most ``window``.
     pad : str
-        How a last window that is not full is filled: "zeros", "repeat" (its own audio again) or "none" (left short).
+        How a last window that is not full is filled: "zeros", "repeat" (its own audio again), "none" (left short) or,
+        for log-mel, "frames" (left short, and the frames that are missing behind the front end are set to
+        ``input.frame_padding``).
     reduce : str
         How the scores of the windows become the clip's: "max" or "mean".
+    frame_hop, frame_length : int or None
+        Given exactly where ``outputs.frames`` is, in samples (in rows for kind "embedding"): frame i of a window covers
+        ``frame_length`` from ``i * frame_hop`` behind the window's start.
     embedding_size : int or None
     embedding_normalised : bool
         Whether embeddings have Euclidean length one.
@@ -88,7 +99,7 @@ class ModelCard:
     golden : Golden or None
         The check that ``engine models verify`` repeats.
     model_sha256, card_sha256 : str
-        64 hexadecimal digits, filled in by ``write_card``; empty before.
+        64 hexadecimal digits, filled in by ``write_card``; empty before. A migrated card keeps those it came with.
     schema : int
     """
 
@@ -105,6 +116,8 @@ class ModelCard:
     reduce: Reduce
     embedding_size: int | None
     embedding_normalised: bool
+    frame_hop: int | None = None
+    frame_length: int | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
     threshold_method: str = ""
     training_data: str
@@ -120,6 +133,7 @@ class ModelCard:
     def __post_init__(self) -> None:
         """Turn lists into tuples and refuse values that are wrong or contradict each other."""
         _check_fields(self)
+        _check_times(self)
         _check_outputs(self)
         _check_thresholds(self)
 
@@ -138,14 +152,10 @@ class ModelCard:
     def from_dict(cls, values: Mapping[str, Any]) -> ModelCard:
         """Build a card from ``to_dict``'s values; every field must be there and no other, else ModelError."""
         card = exactly_the_fields(cls, values, "the card")
-        card["input"] = ModelInput(**exactly_the_fields(ModelInput, card["input"], "'input'"))
-        outputs = exactly_the_fields(ModelOutputs, card["outputs"], "'outputs'")
-        for name, output in outputs.items():
-            if output is not None:
-                outputs[name] = ModelOutput(**exactly_the_fields(ModelOutput, output, f"'outputs.{name}'"))
-        card["outputs"] = ModelOutputs(**outputs)
+        card["input"] = ModelInput.from_dict(card["input"])
+        card["outputs"] = ModelOutputs.from_dict(card["outputs"])
         if card["golden"] is not None:
-            card["golden"] = Golden(**exactly_the_fields(Golden, card["golden"], "'golden'"))
+            card["golden"] = Golden.from_dict(card["golden"])
         if card["frontend"] is not None:
             card["frontend"] = _read_frontend(card["frontend"])
         return cls(**card)
@@ -166,43 +176,31 @@ def write_card(model: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
 
 
 def read_card(metadata: Mapping[str, str]) -> ModelCard:
-    """Return the card in a model's metadata.
+    """Return the card in a model's metadata, in the present schema.
 
     Raises
     ------
     ModelError
-        There is no card, it is damaged, it was changed after it was written, or its schema is another one.
+        There is no card, it is damaged, it was changed after it was written, or this engine does not know its schema.
     """
     if METADATA_KEY not in metadata:
         raise ModelError(
             f"expected a model with a card (metadata key {METADATA_KEY!r}), got one without; add one with "
             "engine.card.write_card, or export the model with training.export, which does"
         )
-    values, digest = _parse(metadata[METADATA_KEY])
+    values, unchanged = parse_card(metadata[METADATA_KEY])
     schema = values.get("schema")
-    if schema != SCHEMA or isinstance(schema, bool):
+    if not is_readable(schema):
         raise ModelError(
-            f"expected a card of schema {SCHEMA}, the one this engine reads, got schema {schema!r}; use the "
+            f"expected a card of schema 1 to {SCHEMA}, which this engine reads, got schema {shown(schema)}; use the "
             "sound-engine version that wrote it or a newer one, or export the model again"
         )
-    if values.get("card_sha256") != digest:
+    if not unchanged:
         raise ModelError(
             "expected the card as it was written, got one whose content does not fit its card_sha256: the card was "
             "changed; get the model again, or write a card of your own with engine.card.write_card"
         )
-    return ModelCard.from_dict(values)
-
-
-def _parse(text: str) -> tuple[dict[str, Any], str]:
-    try:
-        values = json.loads(text)
-        # NaN and infinities, which json.loads lets through, end here.
-        digest = card_sha256(values)
-    except (AttributeError, RecursionError, ValueError) as error:
-        raise ModelError(
-            f"expected the card to be a JSON object, got damaged text ({error}); get the model again"
-        ) from error
-    return values, digest
+    return ModelCard.from_dict(migrated(values))
 
 
 def _read_frontend(values: object) -> FrontendConfig:
@@ -231,10 +229,6 @@ def _check_fields(card: ModelCard) -> None:
         require(isinstance(card.frontend, FrontendConfig), "frontend", "given for a log_mel input", card.frontend)
     else:
         require(card.frontend is None, "frontend", f"null for an input of kind {card.input.kind!r}", card.frontend)
-    right = is_count(card.window) and card.window <= MAX_WINDOW
-    right = right and (card.frontend is None or card.frontend.n_frames(card.window) > 0)
-    require(right, "window", f"a whole number from one frame's length to {MAX_WINDOW}", card.window)
-    require(is_count(card.hop) and card.hop <= card.window, "hop", "a whole number from 1 to the window", card.hop)
     require(
         isinstance(card.embedding_normalised, bool), "embedding_normalised", "true or false", card.embedding_normalised
     )
@@ -247,32 +241,49 @@ def _check_fields(card: ModelCard) -> None:
     try:
         right = isinstance(card.metrics, Mapping)
         object.__setattr__(card, "metrics", json.loads(canonical_json(card.metrics)))
-    except (TypeError, ValueError):
+    except (RecursionError, TypeError, ValueError):
         right = False
     require(right, "metrics", "an object of finite JSON values", card.metrics)
     require(card.golden is None or isinstance(card.golden, Golden), "golden", "a Golden or null", card.golden)
 
 
+def _check_times(card: ModelCard) -> None:
+    right = is_count(card.window) and card.window <= MAX_WINDOW
+    right = right and (card.frontend is None or card.frontend.n_frames(card.window) > 0)
+    require(right, "window", f"a whole number from one frame's length to {MAX_WINDOW}", card.window)
+    require(is_count(card.hop) and card.hop <= card.window, "hop", "a whole number from 1 to the window", card.hop)
+    require(card.pad != "frames" or card.input.kind == "log_mel", "pad", "'frames' for a log_mel input only", card.pad)
+    right = card.pad == "frames" or card.input.frame_padding == 0
+    require(right, "input.frame_padding", "0 unless 'pad' is 'frames'", card.input.frame_padding)
+    for name in ("frame_hop", "frame_length"):
+        value = getattr(card, name)
+        if card.outputs.frames is None:
+            require(value is None, name, "null without outputs.frames", value)
+        else:
+            require(is_count(value) and value <= card.window, name, "a whole number from 1 to the window", value)
+
+
 def _check_outputs(card: ModelCard) -> None:
     labels = as_tuple(card, "labels", "labels")
     require(is_distinct_text(labels), "labels", "words that are not empty and differ from each other", labels)
-    if card.outputs.scores is None:
+    if not card.outputs.with_labels:
         require(not labels, "labels", "an empty list for a model without scores", labels)
         require(card.score is None, "score", "null for a model without scores", card.score)
     else:
         require(bool(labels), "labels", "one label per score", labels)
         require_choice(card.score, ScoreKind, "score")
-    require(card.task != "tag" or card.outputs.scores is not None, "outputs.scores", "given for the task 'tag'", None)
+    require(
+        card.task != "tag" or card.outputs.with_labels, "outputs.scores", "given for 'tag', or outputs.frames", None
+    )
     require(card.task != "embed" or card.outputs.embedding is not None, "outputs.embedding", "given for 'embed'", None)
     if card.outputs.embedding is None:
         require(card.embedding_size is None, "embedding_size", "null without an embedding", card.embedding_size)
     else:
         require(is_count(card.embedding_size), "embedding_size", "a positive whole number", card.embedding_size)
     if card.golden is not None:
-        for name, size in (("scores", len(labels)), ("embedding", card.embedding_size)):
-            values, output = getattr(card.golden, name), getattr(card.outputs, name)
-            expected = "null, as the output" if output is None else f"{size} values"
-            require(values is None if output is None else len(values or ()) == size, f"golden.{name}", expected, values)
+        for name, size in (("scores", len(labels)), ("embedding", card.embedding_size or 0)):
+            values, expected = getattr(card.golden, name), f"{size} values" if size else "null, as the output"
+            require(len(values or ()) == size if size else values is None, f"golden.{name}", expected, values)
 
 
 def _check_thresholds(card: ModelCard) -> None:
@@ -280,7 +291,7 @@ def _check_thresholds(card: ModelCard) -> None:
     require(right and all(map(is_number, card.thresholds.values())), "thresholds", "finite numbers", card.thresholds)
     object.__setattr__(card, "thresholds", dict(card.thresholds))
     unknown = sorted(map(str, set(card.thresholds) - set(card.labels)))
-    require(not unknown, "thresholds", f"given for labels of the model {card.labels}", unknown)
+    require(not unknown, "thresholds", "given for labels of the model", unknown)
     require(
         is_text(card.threshold_method) == bool(card.thresholds),
         "threshold_method",

@@ -99,7 +99,7 @@ def record_golden(model: onnx.ModelProto, card: ModelCard) -> ModelCard:
     clip = _run_golden(Model(session, read_card(session.metadata)), GOLDEN_CLIP)
     golden = Golden(
         clip=GOLDEN_CLIP,
-        scores=tuple(clip.scores.tolist()) if card.outputs.scores is not None else None,
+        scores=tuple(clip.scores.tolist()) if card.labels else None,
         embedding=None if clip.embedding is None else tuple(clip.embedding.tolist()),
         tolerance=GOLDEN_TOLERANCE,
     )

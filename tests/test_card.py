@@ -9,16 +9,28 @@ import onnxruntime
 import pytest
 
 from engine.card import ModelCard, read_card, write_card
-from engine.card_parts import Golden, ModelInput, ModelOutput, ModelOutputs
+from engine.card_parts import Golden, ModelConstant, ModelInput, ModelOutput, ModelOutputs, ModelState
 from engine.errors import ModelError
 from engine.fingerprint import METADATA_KEY, canonical_json, card_sha256
 from tests.tiny_models import LABELS, log_mel_card, log_mel_network, waveform_card
 
 GOLDEN = Golden("bursts-chirp-clicks", (0.1, 0.2, 0.3), (1.0, 0.0, 0.0, 0.0), 1e-4)
 SCORES, EMBEDDING = ModelOutput("scores", ("batch", "label")), ModelOutput("embedding", ("batch", "feature"))
+FRAMES = ModelOutput("frames", ("batch", "time", "label"))
+STATE, CONSTANT = ModelState("h", "h_next", (2, 1, 64)), ModelConstant("rate", "int64", (), 8000)
+WITH_STATES = waveform_card(
+    input=ModelInput(
+        "waveform", "waveform", ("batch", "time"), 8000, context=64, states=(STATE,), constants=(CONSTANT,)
+    )
+)
+WITH_FRAMES = log_mel_card(outputs=ModelOutputs(SCORES, EMBEDDING, FRAMES), frame_hop=80, frame_length=200)
+WITH_ROWS = waveform_card(input=ModelInput("rows", "embedding", ("batch", "time", "feature"), row_s=0.96))
+FRAMES_PADDED = log_mel_card(
+    input=ModelInput("log_mel", "log_mel", ("batch", "time", "mel"), frame_padding=-1.25), pad="frames"
+)
 # Every type that JSON has, for each field one that it must refuse.
 WRONG_TYPES = {
-    "schema": "1",
+    "schema": "2",
     "name": "two words",
     "task": "classify",
     "labels": "low",
@@ -32,6 +44,8 @@ WRONG_TYPES = {
     "reduce": "median",
     "embedding_size": "4",
     "embedding_normalised": 1,
+    "frame_hop": "80",
+    "frame_length": 200.0,
     "thresholds": [0.5],
     "threshold_method": None,
     "training_data": 5,
@@ -55,7 +69,16 @@ def stamped(values):
 
 
 @pytest.mark.parametrize(
-    "card", [log_mel_card(), log_mel_card(golden=GOLDEN), waveform_card(thresholds={}, threshold_method="")]
+    "card",
+    [
+        log_mel_card(),
+        log_mel_card(golden=GOLDEN),
+        waveform_card(thresholds={}, threshold_method=""),
+        WITH_STATES,
+        WITH_FRAMES,
+        WITH_ROWS,
+        FRAMES_PADDED,
+    ],
 )
 def test_card_survives_json(card):
     text = json.dumps(card.to_dict())
@@ -81,10 +104,22 @@ def test_missing_field_is_refused_by_name(name):
         ModelCard.from_dict(values)
 
 
-@pytest.mark.parametrize("path", [(), ("input",), ("outputs",), ("outputs", "scores"), ("golden",), ("frontend",)])
+@pytest.mark.parametrize(
+    "path",
+    [
+        (),
+        ("input",),
+        ("input", "states", 0),
+        ("input", "constants", 0),
+        ("outputs",),
+        ("outputs", "scores"),
+        ("golden",),
+        ("frontend",),
+    ],
+)
 def test_unknown_field_is_refused_by_name_at_every_level(path):
-    values = log_mel_card(golden=GOLDEN).to_dict()
-    part = values
+    card = WITH_STATES if "input" in path else log_mel_card(golden=GOLDEN)
+    values = part = card.to_dict()
     for name in path:
         part = part[name]
     part["colour"] = "red"
@@ -117,6 +152,13 @@ def test_unknown_field_is_refused_by_name_at_every_level(path):
         ("metrics", {"metrics": {"accuracy": {1, 2}}}),
         ("frontend", {"frontend": None}),
         ("frontend", {"input": ModelInput("waveform", "waveform", ("batch", "time"), 8000)}),
+        ("frame_hop", {"outputs": ModelOutputs(frames=FRAMES, embedding=EMBEDDING), "frame_length": 200}),
+        ("frame_hop", {"frame_hop": 80}),
+        ("frame_hop", {"outputs": WITH_FRAMES.outputs, "frame_hop": 0, "frame_length": 200}),
+        ("frame_hop", {"outputs": WITH_FRAMES.outputs, "frame_hop": 8001, "frame_length": 200}),
+        ("frame_length", {"outputs": WITH_FRAMES.outputs, "frame_hop": 80}),
+        ("frame_length", {"frame_length": 200}),
+        ("input.frame_padding", {"input": FRAMES_PADDED.input}),
         ("golden.scores", {"golden": replace(GOLDEN, scores=(0.1,))}),
         ("golden.scores", {"golden": replace(GOLDEN, scores=None)}),
         ("golden.embedding", {"golden": replace(GOLDEN, embedding=(1.0,))}),
@@ -145,10 +187,45 @@ def test_window_shorter_than_a_frame_is_refused():
         ("input.sample_rate", ModelInput, ("x", "waveform", ("batch", "time"), 10**7)),
         ("input.sample_rate", ModelInput, ("x", "log_mel", ("batch", "time", "mel"), 8000)),
         ("input.name", ModelInput, ("", "log_mel", ("batch", "time", "mel"))),
+        ("input.context", ModelInput, ("x", "waveform", ("time",), 8000, -1)),
+        ("input.context", ModelInput, ("x", "waveform", ("time",), 8000, 64.0)),
+        ("input.context", ModelInput, ("x", "waveform", ("time",), 8000, 1 << 29)),
+        ("input.context", ModelInput, ("x", "log_mel", ("time", "mel"), None, 64)),
+        ("input.states", ModelInput, ("x", "waveform", ("time",), 8000, 0, "h")),
+        ("input.states", ModelInput, ("x", "waveform", ("time",), 8000, 0, (CONSTANT,))),
+        ("input.states", ModelInput, ("x", "waveform", ("time",), 8000, 0, (STATE, replace(STATE, name="c")))),
+        ("input.constants", ModelInput, ("x", "waveform", ("time",), 8000, 0, (), (16000,))),
+        ("input", ModelInput, ("h", "waveform", ("time",), 8000, 0, (STATE,))),
+        ("input", ModelInput, ("x", "waveform", ("time",), 8000, 0, (STATE,), (replace(CONSTANT, name="h"),))),
+        ("input.row_s", ModelInput, ("x", "embedding", ("time", "feature"), None, 0, (), (), 0)),
+        ("input.row_s", ModelInput, ("x", "embedding", ("time", "feature"), None, 0, (), (), "1")),
+        ("input.row_s", ModelInput, ("x", "log_mel", ("time", "mel"), None, 0, (), (), 0.96)),
+        ("input.frame_padding", ModelInput, ("x", "log_mel", ("time", "mel"), None, 0, (), (), None, float("inf"))),
+        ("input.frame_padding", ModelInput, ("x", "log_mel", ("time", "mel"), None, 0, (), (), None, 1e39)),
+        ("input.states.name", ModelState, ("", "h_next", (1,))),
+        ("input.states.output", ModelState, ("h", None, (1,))),
+        ("input.states.shape", ModelState, ("h", "h_next", 1)),
+        ("input.states.shape", ModelState, ("h", "h_next", (2, 0))),
+        ("input.states.shape", ModelState, ("h", "h_next", (2, "batch"))),
+        ("input.states.shape", ModelState, ("h", "h_next", (1 << 20, 1 << 20))),
+        ("input.states.shape", ModelState, ("h", "h_next", (1,) * 9)),
+        ("input.constants.name", ModelConstant, (3, "int64", (), 1)),
+        ("input.constants.dtype", ModelConstant, ("rate", "int8", (), 1)),
+        ("input.constants.shape", ModelConstant, ("rate", "int64", None, 1)),
+        ("input.constants.value", ModelConstant, ("rate", "int64", (), 1.5)),
+        ("input.constants.value", ModelConstant, ("rate", "int32", (), 1 << 31)),
+        ("input.constants.value", ModelConstant, ("rate", "float32", (), 1e39)),
+        ("input.constants.value", ModelConstant, ("rate", "float32", (), True)),
+        ("input.constants.value", ModelConstant, ("rate", "bool", (), 1)),
         ("outputs.axes", ModelOutput, ("y", ("batch", "label", "feature"))),
+        ("outputs.axes", ModelOutput, ("y", ("batch", "time"))),
         ("outputs.axes", ModelOutput, ("y", ("batch",))),
         ("outputs.name", ModelOutput, (None, ("batch", "label"))),
         ("outputs.scores", ModelOutputs, (EMBEDDING, None)),
+        ("outputs.scores", ModelOutputs, (FRAMES,)),
+        ("outputs.frames", ModelOutputs, (None, None, SCORES)),
+        ("outputs.frames", ModelOutputs, (None, None, "frames")),
+        ("outputs.embedding", ModelOutputs, (None, FRAMES)),
         ("outputs", ModelOutputs, ()),
         ("golden.tolerance", Golden, ("clip", None, None, 0.0)),
         ("golden.scores", Golden, ("clip", (float("nan"),), None, 1e-4)),
@@ -216,18 +293,57 @@ def test_model_without_a_card_is_told_how_to_get_one():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", "3", '{"window": NaN}', '{"window": 1e999}', pytest.param("[" * 99_999, id="nested")],
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "3",
+        '{"window": NaN}',
+        '{"window": 1e999}',
+        '{"name": "\\ud800"}',
+        '{"metrics": {"\\ud800": 1}}',
+        pytest.param('{"window": ' + "1" * 5000 + "}", id="digits"),
+        pytest.param("[" * 99_999, id="nested"),
+        pytest.param('{"metrics": ' + "[" * 32 + "]" * 32 + "}", id="33 levels"),
+    ],
 )
 def test_damaged_card_is_refused(text):
     with pytest.raises(ModelError, match="expected the card to be a JSON object"):
         read_card({METADATA_KEY: text})
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None, True])
+@pytest.mark.parametrize("schema", [0, 3, "1", "2", 2.0, None, True, [], pytest.param("x" * 9999, id="long")])
 def test_other_schema_is_refused_with_what_to_do(schema):
     values = log_mel_card().to_dict() | {"schema": schema}
-    with pytest.raises(ModelError, match=r"schema 1.*got schema .*sound-engine version"):
+    with pytest.raises(ModelError, match=r"schema 1 to 2.*got schema .*sound-engine version") as caught:
         read_card(stamped(values))
+    assert len(str(caught.value)) < 400
+
+
+def test_metrics_may_be_nested_to_the_depth_that_is_read():
+    deep = 1
+    for _ in range(29):
+        deep = [deep]
+    values = log_mel_card(metrics={"deep": deep}).to_dict()
+    assert read_card(stamped(values)).metrics == {"deep": deep}
+
+
+def test_a_card_as_long_as_a_book_is_refused_before_it_is_parsed():
+    with pytest.raises(ModelError, match="at most 4194304 characters"):
+        read_card({METADATA_KEY: '{"name": "' + "x" * (1 << 22) + '"}'})
+
+
+def test_a_model_with_frames_only_has_labels_and_scores():
+    card = replace(WITH_FRAMES, outputs=ModelOutputs(frames=FRAMES), embedding_size=None, golden=None)
+    assert (card.task, card.labels) == ("tag", LABELS)
+    with pytest.raises(ModelError, match=r"golden\.scores"):
+        replace(card, golden=replace(GOLDEN, scores=None, embedding=None))
+
+
+def test_pad_with_frames_is_for_log_mel_only():
+    with pytest.raises(ModelError, match="'pad'"):
+        waveform_card(pad="frames")
 
 
 def test_changed_label_is_refused_as_a_changed_card():

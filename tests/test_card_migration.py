@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+
+from engine.card import ModelInput, ModelOutput, ModelOutputs, read_card
+from engine.card_migration import SCHEMA, is_readable, migrated
+from engine.errors import ModelError
+from engine.fingerprint import METADATA_KEY, canonical_json, card_sha256
+from engine.model import Model
+from tests.tiny_models import log_mel_card
+
+# The JSON text of a card as the first release wrote it: a reader of today must read the bytes of then.
+WRITTEN_IN_SCHEMA_1 = (
+    '{"attribution":"","card_sha256":"DIGEST","commit":"","embedding_normalised":true,"embedding_size":4,"frontend":null,'
+    '"golden":null,"hop":4000,"input":{"axes":["batch","time"],"kind":"waveform","name":"waveform","sample_rate":8000},'
+    '"labels":["low","high"],"licence":"Apache-2.0","metrics":{"accuracy":0.5},"model_sha256":"","name":"tiny",'
+    '"outputs":{"embedding":{"axes":["batch","feature"],"name":"embedding"},"scores":{"axes":["batch","label"],'
+    '"name":"scores"}},"pad":"repeat","reduce":"max","schema":1,"score":"sigmoid","task":"tag",'
+    '"threshold_method":"by hand","thresholds":{"low":0.25},"training_data":"none","window":8000}'
+)
+DIGEST = "b2d6694d351aefa85a6113d09a6af1f87905f42204218eed93d9bbe57649b64d"
+ADDED = {
+    (): {"frame_hop", "frame_length"},
+    ("input",): {"context", "states", "constants", "row_s", "frame_padding"},
+    ("outputs",): {"frames"},
+}
+
+
+def in_schema_1(card):
+    """The values of a card without what schema 2 added."""
+    values = card.to_dict() | {"schema": 1}
+    for path, names in ADDED.items():
+        part = values[path[0]] if path else values
+        for name in names:
+            del part[name]
+    return values
+
+
+def test_a_card_written_in_schema_1_is_read_as_one_of_schema_2():
+    card = read_card({METADATA_KEY: WRITTEN_IN_SCHEMA_1.replace("DIGEST", DIGEST)})
+    assert card.schema == SCHEMA == 2
+    assert card.card_sha256 == DIGEST
+    assert card.input == ModelInput("waveform", "waveform", ("batch", "time"), 8000)
+    assert card.outputs == ModelOutputs(
+        ModelOutput("scores", ("batch", "label")), ModelOutput("embedding", ("batch", "feature"))
+    )
+    assert (card.frame_hop, card.frame_length, card.outputs.frames, card.input.states) == (None, None, None, ())
+
+
+def test_the_hash_of_an_old_card_is_checked_as_it_was_written():
+    text = WRITTEN_IN_SCHEMA_1.replace("DIGEST", DIGEST)
+    with pytest.raises(ModelError, match="the card was changed"):
+        read_card({METADATA_KEY: text.replace('"hop":4000', '"hop":4001')})
+
+
+def test_the_shipped_model_opens_and_keeps_its_hashes():
+    """Its card is of schema 1."""
+    card = Model.open("esc10", device="cpu", threads=1).card
+    assert card.schema == 2
+    values = in_schema_1(card)
+    assert card_sha256(values) == card.card_sha256
+
+
+def test_migration_gives_what_a_new_card_has_by_default_and_leaves_its_argument():
+    card = log_mel_card()
+    old = in_schema_1(card)
+    before = canonical_json(old)
+    assert migrated(old) == card.to_dict()
+    assert canonical_json(old) == before
+
+
+def test_cards_of_the_present_schema_pass_through():
+    values = log_mel_card().to_dict()
+    assert migrated(values) == values
+
+
+@pytest.mark.parametrize(("part", "name"), [(path, name) for path, names in ADDED.items() for name in sorted(names)])
+def test_an_old_card_with_a_new_field_is_refused_by_name(part, name):
+    values = in_schema_1(log_mel_card())
+    (values[part[0]] if part else values)[name] = None
+    with pytest.raises(ModelError, match=f"older schema.*'{name}'"):
+        migrated(values)
+
+
+@pytest.mark.parametrize("part", ["input", "outputs"])
+def test_a_part_of_a_wrong_type_is_left_for_the_card_to_refuse(part):
+    values = in_schema_1(log_mel_card()) | {part: "wrong"}
+    values |= {"card_sha256": card_sha256(values)}
+    with pytest.raises(ModelError, match=f"'{part}' to be a JSON object, got str"):
+        read_card({METADATA_KEY: canonical_json(values)})
+
+
+@pytest.mark.parametrize(
+    ("schema", "readable"), [(1, True), (2, True), (0, False), (3, False), (True, False), (1.0, False), (None, False)]
+)
+def test_schemas_that_are_read(schema, readable):
+    assert is_readable(schema) is readable
