@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from engine.card import ModelCard as ModelCard
     from engine.embedder import Embedder as Embedder
     from engine.errors import AudioError as AudioError
+    from engine.errors import Cancelled as Cancelled
     from engine.errors import ConfigError as ConfigError
     from engine.errors import DeviceError as DeviceError
     from engine.errors import EngineError as EngineError
     from engine.errors import ModelError as ModelError
+    from engine.events import Event as Event
     from engine.frontend import MFCC as MFCC
     from engine.frontend import FrontendConfig as FrontendConfig
     from engine.frontend import LogMel as LogMel
@@ -27,20 +29,27 @@ if TYPE_CHECKING:
     from engine.frontend import preset as preset
     from engine.frontend import stft as stft
     from engine.model import Model as Model
+    from engine.options import CallOptions as CallOptions
     from engine.results import Clip as Clip
+    from engine.results import Frames as Frames
     from engine.results import Tag as Tag
     from engine.results import Window as Window
+    from engine.stream import WindowStream as WindowStream
     from engine.tagger import Tagger as Tagger
 
     __version__: str
 
 _HOME = {
     "AudioError": "errors",
+    "CallOptions": "options",
+    "Cancelled": "errors",
     "Clip": "results",
     "ConfigError": "errors",
     "DeviceError": "errors",
     "Embedder": "embedder",
     "EngineError": "errors",
+    "Event": "events",
+    "Frames": "results",
     "FrontendConfig": "frontend",
     "LogMel": "frontend",
     "LogMelStream": "frontend",
@@ -51,6 +60,7 @@ _HOME = {
     "Tag": "results",
     "Tagger": "tagger",
     "Window": "results",
+    "WindowStream": "stream",
     "preset": "frontend",
     "stft": "frontend",
 }

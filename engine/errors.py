@@ -24,3 +24,7 @@ class DeviceError(EngineError):
 
 class ConfigError(EngineError, ValueError):
     """A setting is out of range or contradicts another one."""
+
+
+class Cancelled(EngineError):
+    """A long job ended early because its caller asked for that."""

@@ -6,30 +6,38 @@ depend on its neighbours.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack
 
 import numpy as np
 
-from engine.audio import AudioReader, open_audio
+from engine.audio import open_audio
 from engine.card import read_card
-from engine.card_parts import CONTENT_AXES
-from engine.errors import AudioError, ModelError
+from engine.errors import AudioError, Cancelled, ConfigError, ModelError
 from engine.frontend import LogMel
+from engine.listener import Listener
+from engine.network import Network, mean_embedding, reduced
+from engine.options import CallOptions, ResolvedOptions, resolve
 from engine.registry import find_model
 from engine.results import Clip, Window
 from engine.session import Session
-from engine.structure import check_structure
-from engine.windows import cut_windows
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
 
     from numpy.typing import NDArray
 
     from engine.card import ModelCard
 
 BLOCK_SAMPLES = 1 << 16
+
+
+class Cancel(Protocol):
+    """What stops a long call: a ``threading.Event``, or anything else with ``is_set``."""
+
+    def is_set(self) -> bool:
+        """Return whether to stop."""
 
 
 class Model:
@@ -47,16 +55,18 @@ class Model:
     """
 
     def __init__(self, session: Session, card: ModelCard) -> None:
-        check_structure(card, session.inputs, session.outputs)
         self.card = card
         self._session = session
+        self._network = Network(session, card)
         self._front_end = None if card.frontend is None else LogMel(card.frontend)
+        self._batches = self._network.takes_batches and session.device != "cpu"
+        self._plain = None if card.sample_rate is None else resolve(card, card.sample_rate, batches=self._batches)
 
     @classmethod
     def open(
         cls, model: str | os.PathLike[str] | None = None, device: str = "auto", threads: int | None = None
     ) -> Model:
-        """Open a model by the name of a shipped one or by path; None is the default model.
+        """Open a model by name or by path; None is the default model.
 
         Parameters
         ----------
@@ -95,32 +105,80 @@ class Model:
         """The rate in Hz at which the model hears; a ModelError for one that takes embeddings instead of sound."""
         if self.card.sample_rate is None:
             raise ModelError(
-                f"expected a model that takes sound, {self.card.name!r} takes rows of embeddings; choose another model"
+                f"expected a model that takes sound, {self.card.name!r} takes rows of embeddings; give them to "
+                "Tagger.from_embeddings, or choose another model"
             )
         return self.card.sample_rate
 
-    def __reduce__(self) -> tuple[type[Model], tuple[Session, ModelCard]]:
-        return type(self), (self._session, self.card)
+    def __reduce__(self) -> tuple[Callable[[Session, ModelCard], Model], tuple[Session, ModelCard]]:
+        return _opened_again, (self._session, self.card)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.card.name!r}, device={self.device!r}, threads={self.threads})"
 
-    def __call__(self, source: Any, channel: int | None = None) -> Clip:
-        """Return the outputs for a whole recording; see ``windows`` for parameters and errors."""
-        with open_audio(source, sample_rate=self.sample_rate, channel=channel) as reader:
-            windows = tuple(self._windows(reader))
-            path = reader.name
-        return Clip(
-            path=path,
-            duration_s=windows[-1].end_s,
-            labels=self.card.labels,
-            scores=self._reduce_scores(windows),
-            embedding=self._reduce_embeddings(windows),
-            windows=windows,
-            thresholds=self.card.thresholds,
-        )
+    def __enter__(self) -> Self:
+        return self
 
-    def windows(self, source: Any, channel: int | None = None) -> Iterator[Window]:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the network and its memory; a call after that is a ModelError."""
+        self._session.close()
+
+    def warmup(self) -> None:
+        """Run a window of silence, so that the first recording is no slower than the next ones.
+
+        What a first call costs (memory to allocate, on a GPU algorithms to choose) is paid here.
+        """
+        if self.card.sample_rate is None:
+            return
+        batch = (self._plain.batch_size if self._plain else 1) * self.card.hop + self.card.window
+        self((np.zeros(batch, np.float32), self.sample_rate))
+
+    def __call__(
+        self,
+        source: Any,
+        *,
+        channel: int | None = None,
+        progress: Callable[[float], object] | None = None,
+        cancel: Cancel | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Clip:
+        """Return the outputs for a whole recording.
+
+        Parameters
+        ----------
+        source, channel, **options
+            As for ``windows``.
+        progress : callable, optional
+            Called after each window with the seconds of the recording that are done.
+        cancel : threading.Event, optional
+            Once set, the call ends with ``Cancelled`` before the next window.
+
+        Raises
+        ------
+        AudioError, ModelError, ConfigError
+            As for ``windows``.
+        Cancelled
+        """
+        resolved = self._resolved(self.sample_rate, options)
+        with open_audio(source, sample_rate=self.sample_rate, channel=channel) as reader:
+            listener = self._listener(resolved, self.sample_rate, reader.label)
+            windows = []
+            for window in _heard(listener, reader.blocks(max(BLOCK_SAMPLES, resolved.window))):
+                windows.append(window)
+                if progress is not None:
+                    progress(window.end_s)
+                if cancel is not None and cancel.is_set():
+                    raise Cancelled(f"cancelled after {window.end_s:.3f} s of {reader.label}")
+            return self._clip(reader.name, tuple(windows), resolved)
+
+    def windows(
+        self, source: Any, *, channel: int | None = None, **options: Unpack[CallOptions]
+    ) -> Iterator[Window]:
         """Yield the windows of a recording in time order, reading as far as is needed; memory stays constant.
 
         Parameters
@@ -129,6 +187,8 @@ class Model:
             See ``engine.audio.open_audio``.
         channel : int or None
             The channel to take; None averages all.
+        **options
+            See ``CallOptions``.
 
         Raises
         ------
@@ -136,80 +196,125 @@ class Model:
             The audio is unreadable, empty or not finite.
         ModelError
             The model takes no sound, or fails on a window.
+        ConfigError
+            An option is out of range.
         """
+        resolved = self._resolved(self.sample_rate, options)
         with open_audio(source, sample_rate=self.sample_rate, channel=channel) as reader:
-            yield from self._windows(reader)
+            listener = self._listener(resolved, self.sample_rate, reader.label)
+            yield from _heard(listener, reader.blocks(max(BLOCK_SAMPLES, resolved.window)))
 
-    def run_window(self, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Return scores, shape (n_labels,), and embedding, shape (embedding_size,) or None, of one window.
+    def live(self, **options: Unpack[CallOptions]) -> Listener:
+        """Return a listener for audio that comes as it happens, at the model's rate: each window as soon as it is full.
+
+        Raises
+        ------
+        ModelError
+            The model takes no sound.
+        ConfigError
+            An option is out of range.
+        """
+        return self._listener(
+            self._resolved(self.sample_rate, options | {"batch_size": 1}), self.sample_rate, "the stream"
+        )
+
+    def rows(self, rows: NDArray[np.float32], row_s: float | None = None, **options: Unpack[CallOptions]) -> Clip:
+        """Return the outputs for a recording that is given as rows of embeddings, for a model that takes those.
 
         Parameters
         ----------
-        samples : ndarray, shape (n_samples,), float32
-            At the model's rate, padded as the card says.
+        rows : array_like, shape (n_rows, n_features)
+        row_s : float or None
+            Seconds from one row to the next; the card's by default.
+        **options
+            See ``CallOptions``.
+
+        Raises
+        ------
+        AudioError
+            Rows of another shape, of no numbers, none at all or not finite.
+        ModelError
+            The model takes sound, or fails on a window.
+        ConfigError
+            An option is out of range, or nobody says how far rows are apart.
         """
-        outputs = self.card.outputs
-        names = [output.name for output in (outputs.scores, outputs.embedding) if output is not None]
-        feed = _arrange(self._content(samples), CONTENT_AXES[self.card.input.kind], self.card.input.axes)
-        values = dict(zip(names, self._session.run(names, {self.card.input.name: feed}), strict=True))
-        scores, embedding = np.zeros(0, np.float32), None
-        if outputs.scores is not None:
-            scores = _vector(outputs.scores.name, values[outputs.scores.name], len(self.card.labels))
-        if outputs.embedding is not None:
-            embedding = _vector(outputs.embedding.name, values[outputs.embedding.name], self.card.embedding_size)
-        return scores, embedding
+        if self.card.input.kind != "embedding":
+            raise ModelError(f"expected a model that takes embeddings, {self.card.name!r} takes sound; call it instead")
+        row_s = self.card.input.row_s if row_s is None else row_s
+        if row_s is None or not 0 < row_s < np.inf:
+            raise ConfigError(
+                f"expected row_s, the seconds from one row to the next, as a positive number, got {row_s!r}; give it, "
+                f"the card of {self.card.name!r} has none"
+            )
+        values = _as_rows(rows)
+        resolved = self._resolved(1 / row_s, options)
+        listener = self._listener(resolved, 1 / row_s, "the given rows", values.shape[1])
+        return self._clip(None, tuple(_heard(listener, [values])), resolved)
 
-    def _windows(self, reader: AudioReader) -> Iterator[Window]:
-        rate = self.sample_rate
-        for cut in cut_windows(reader.blocks(BLOCK_SAMPLES), self.card.window, self.card.hop, self.card.pad):
-            try:
-                scores, embedding = self.run_window(cut.samples)
-            except AudioError as error:  # samples beyond what the front end can square; it knows no names
-                raise AudioError(f"{reader.label}, window from {cut.start / rate:.3f} s: {error}") from error
-            yield Window(cut.start / rate, cut.end / rate, scores, embedding)
+    def check_options(self, options: CallOptions) -> None:
+        """Raise a ConfigError where a call with these options would, before any audio is read."""
+        self._resolved(self.sample_rate, options)
 
-    def _content(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        if self._front_end is None:
-            return samples
-        if self._front_end.n_frames(samples.size) == 0:
-            # Only an unpadded last window is that short; zeros complete its one frame, so that nothing is dropped.
-            shortest = max(self._front_end.config.win_length, self._front_end.config.hop_length)
-            samples = np.pad(samples, (0, shortest - samples.size))
-        return self._front_end(samples)
+    def _resolved(self, rate: float, options: CallOptions) -> ResolvedOptions:
+        if not options and self._plain is not None:
+            return self._plain
+        resolved = resolve(self.card, rate, batches=self._batches, **options)
+        self._check_window(resolved.window, rate)
+        return resolved
 
-    def _reduce_scores(self, windows: Sequence[Window]) -> NDArray[np.float32]:
+    def _check_window(self, window: int, rate: float) -> None:
+        fixed = self._network.fixed_time
+        if fixed is None or window == self.card.window:
+            return
+        fed = window + self.card.input.context if self._front_end is None else self._front_end.n_frames(window)
+        if fed != fixed:
+            raise ConfigError(
+                f"expected windows of {self.card.window / rate:g} s, the only length that {self.card.name!r} takes, "
+                f"got window_s={window / rate:g}; leave window_s out"
+            )
+
+    def _listener(
+        self, options: ResolvedOptions, rate: float, label: str, n_features: int | None = None
+    ) -> Listener:
+        return Listener(self._network, self._front_end, options, rate, label, n_features)
+
+    def _clip(self, path: str | None, windows: tuple[Window, ...], options: ResolvedOptions) -> Clip:
         scores = np.stack([window.scores for window in windows])
-        reduced: NDArray[np.float64] = (
-            scores.max(axis=0) if self.card.reduce == "max" else scores.mean(axis=0, dtype=np.float64)
-        )
-        return reduced.astype(np.float32)
-
-    def _reduce_embeddings(self, windows: Sequence[Window]) -> NDArray[np.float32] | None:
         embeddings = [window.embedding for window in windows if window.embedding is not None]
-        if not embeddings:
-            return None
-        mean: NDArray[np.float64] = np.mean(embeddings, axis=0, dtype=np.float64)
-        length = np.linalg.norm(mean)
-        # Embeddings that cancel have no direction: their mean stays zero.
-        if self.card.embedding_normalised and length > 0:
-            mean = mean / length
-        return mean.astype(np.float32)
-
-
-def _arrange(content: NDArray[np.float32], axes: Sequence[str], wanted: Sequence[str]) -> NDArray[np.float32]:
-    """Return ``content`` with its axes in the wanted order, and an axis of length one for each that it lacks."""
-    ordered = content.transpose([axes.index(axis) for axis in wanted if axis in axes])
-    lengths = iter(ordered.shape)
-    return np.ascontiguousarray(ordered.reshape([next(lengths) if axis in axes else 1 for axis in wanted]))
-
-
-def _vector(name: str, value: NDArray[np.float32], size: int | None) -> NDArray[np.float32]:
-    """Return an output of one window as a vector; a wrong number of values, or one not finite, is a ModelError."""
-    if value.size != size:
-        raise ModelError(
-            f"expected {size} values in the output {name!r} for one window, as the card says, got the shape "
-            f"{value.shape}; correct the card"
+        embedding = None
+        if embeddings:
+            embedding = mean_embedding(np.stack(embeddings), normalised=self.card.embedding_normalised)
+        return Clip(
+            path, windows[-1].end_s, reduced(scores, self.card.reduce), embedding, windows, options.labelling
         )
-    if not np.isfinite(value).all():
-        raise ModelError(f"expected finite values in the output {name!r}, got NaN or infinity; the weights are damaged")
-    return value.reshape(-1)
+
+
+def _heard(listener: Listener, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Window]:
+    for block in blocks:
+        yield from listener.push(block)
+    yield from listener.flush()
+
+
+def _as_rows(rows: Any) -> NDArray[np.float32]:
+    try:
+        values = np.asarray(rows)
+        numbers = values.dtype.kind in "fiu"
+    except (ValueError, TypeError) as error:
+        raise AudioError(f"expected rows of numbers, got {type(rows).__name__}: {error}; convert it") from None
+    if not numbers or values.ndim != 2 or 0 in values.shape:
+        raise AudioError(
+            f"expected rows of shape (n_rows, n_features), at least one, got {values.dtype} {values.shape}; reshape them"
+        )
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and that is refused
+        values = np.ascontiguousarray(values, np.float32)
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        raise AudioError(f"expected finite rows, got NaN or infinity in row {int(np.argmin(finite))}; leave it out")
+    return values
+
+
+def _opened_again(session: Session, card: ModelCard) -> Model:
+    """Return a model from a pickle; its file may be another one by now."""
+    if read_card(session.metadata) != card:
+        raise ModelError(f"expected the model {card.name!r} that was pickled, its file has changed since; open it again")
+    return Model(session, card)

@@ -6,20 +6,23 @@ on a network of 2 ms, and burn up to twice the CPU time for it: cores that decod
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import logging
+import os
 import re
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import onnxruntime
 
+from engine.device_buffers import DeviceBuffers
 from engine.devices import CUDA_PROVIDER, cuda_obstacle, parse_device
 from engine.errors import DeviceError, EngineError, ModelError
 from engine.threads import resolve_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -52,7 +55,7 @@ class Port:
 
 
 class Session:
-    """A network that is ready to run. Threads may share it; pickling stores where it came from and opens it again.
+    """A network that is ready to run. Threads may share it; pickles and forked processes open it again.
 
     Parameters
     ----------
@@ -87,7 +90,9 @@ class Session:
         self._arguments = (model, device, threads)
         self.threads = resolve_threads(threads)
         _check_file(model)
-        self._runtime = _open(model, parse_device(device), self.threads)
+        self._runtime: Any = _open(model, parse_device(device), self.threads)
+        self._process = os.getpid()
+        self._buffers = threading.local()
         self.device = _device_of(self._runtime)
         self.inputs = tuple(Port(port.name, port.type, tuple(port.shape)) for port in self._runtime.get_inputs())
         self.outputs = tuple(Port(port.name, port.type, tuple(port.shape)) for port in self._runtime.get_outputs())
@@ -96,7 +101,7 @@ class Session:
     def __reduce__(self) -> tuple[type[Session], tuple[Path | bytes, str, int | None]]:
         return Session, self._arguments
 
-    def run(self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    def run(self, outputs: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the named outputs for the named inputs.
 
         Raises
@@ -104,8 +109,16 @@ class Session:
         ModelError, DeviceError
             The network failed on this input, on the CPU or on another device.
         """
+        if self._process != os.getpid():
+            self._reopen()
+        runtime = self._runtime
+        if runtime is None:
+            raise ModelError("expected an open model, got one that was closed; open it again")
         try:
-            values: list[NDArray[Any]] = self._runtime.run(list(outputs), dict(feeds))
+            if self.device == "cpu":
+                values: list[NDArray[Any]] = runtime.run(outputs, feeds)
+                return values
+            return self._buffers_of(runtime).run(outputs, feeds)
         except Exception as error:
             shapes = ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in feeds.items())
             kind, remedy = (
@@ -115,7 +128,30 @@ class Session:
             )
             failure = f"expected the network to run on {shapes}, onnxruntime failed: {_reason(error)}; {remedy}"
             raise kind(failure) from error
-        return values
+
+    def close(self) -> None:
+        """Let go of the network and its memory; runs that have begun still finish."""
+        self._runtime = None
+        self._buffers = threading.local()
+
+    def _buffers_of(self, runtime: Any) -> DeviceBuffers:
+        if not hasattr(self._buffers, "held"):
+            self._buffers.held = DeviceBuffers(runtime, self.device)
+        held: DeviceBuffers = self._buffers.held
+        return held
+
+    def _reopen(self) -> None:
+        """Open the network anew in a forked process, where the threads of the one it came from do not exist."""
+        old, buffers = self._runtime, self._buffers
+        if old is not None:
+            # Its destructor would wait for those threads for ever.
+            for abandoned in (old, buffers):
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(abandoned))
+            again = Session(self._arguments[0], self.device, self.threads)
+            if again.metadata != self.metadata:
+                raise ModelError("expected the model that was opened, its file has changed since; open it again")
+            self._runtime, self._buffers = again._runtime, again._buffers  # noqa: SLF001
+        self._process = os.getpid()
 
 
 def _open(model: Path | bytes, device: str, threads: int) -> Any:

@@ -1,7 +1,7 @@
 """Cutting audio that arrives in blocks into the windows a model sees, holding one window at a time.
 
 Window k starts at sample ``k * hop``. There is a window while it holds audio that the one before did not, so the last
-one may be short; it is filled as asked, and its end stays the true end.
+one may be short; it is filled as asked, and its end stays the true end. Rows of embeddings are cut the same way.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Pad = Literal["zeros", "repeat", "none"]
+Pad = Literal["zeros", "repeat", "none", "frames"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,9 +26,10 @@ class Cut:
     Attributes
     ----------
     start, end : int
-        Position in the waveform in samples; ``end`` does not count what was filled in.
-    samples : ndarray, shape (n_samples,), float32
-        A copy.
+        Position in the waveform in samples, the context before it not counted; ``end`` does not count what was filled
+        in.
+    samples : ndarray, shape (context + n_samples,) or (n_rows, n_features), float32
+        To be read only: it may be a view of the block it was cut from.
     """
 
     start: int
@@ -39,43 +40,63 @@ class Cut:
 class WindowCutter:
     """Cuts a waveform that arrives in blocks of any size; memory is one window, whatever the waveform's length.
 
+    A window that lies inside one block is a view of it, so that blocks must not be changed while windows are in use.
+
     Parameters
     ----------
     window, hop : int
         In samples, ``1 <= hop <= window``.
     pad : str
-        How a short last window is filled: "zeros", "repeat" (its own audio again) or "none" (it stays short).
+        How a short last window is filled: "zeros", "repeat" (its own audio again) or "none" and "frames" (it stays
+        short; for "frames" the front end's output is filled instead).
+    context : int
+        Samples before each window that come with it; zeros stand before the waveform's start.
+    n_features : int or None
+        Cuts rows of shape (n_rows, n_features) instead of samples.
     """
 
-    def __init__(self, window: int, hop: int, pad: Pad) -> None:
+    def __init__(self, window: int, hop: int, pad: Pad, context: int = 0, n_features: int | None = None) -> None:
+        self._window = window
         self._hop = hop
         self._pad = pad
-        self._buffer = np.empty(window, np.float32)
-        self._filled = 0
+        self._context = context
+        # What the next window has of the blocks so far, and how much that is.
+        self._held = np.zeros((context + window,) if n_features is None else (context + window, n_features), np.float32)
+        self._n_held = context
+        # Where the next window starts, and how far windows reached.
         self._start = 0
         self._covered = 0
 
     def push(self, block: NDArray[np.float32]) -> Iterator[Cut]:
-        """Yield the windows that ``block``, shape (n_samples,), completes."""
-        window = self._buffer.size
-        while block.size:
-            taken = block[: window - self._filled]
-            self._buffer[self._filled : self._filled + taken.size] = taken
-            self._filled += taken.size
-            block = block[taken.size :]
-            if self._filled == window:
-                self._covered = self._start + window
-                yield Cut(self._start, self._covered, self._buffer.copy())
-                self._buffer[: window - self._hop] = self._buffer[self._hop :]
-                self._filled = window - self._hop
-                self._start += self._hop
+        """Yield the windows that ``block``, shape (n_samples,) or (n_rows, n_features), completes."""
+        whole = len(self._held)
+        position = -self._n_held  # of the next window, counted from the block's start
+        while position + whole <= len(block):
+            if position < 0:
+                yield self._cut(np.concatenate([self._held[: self._n_held], block[: position + whole]]))
+                self._n_held = max(self._n_held - self._hop, 0)
+                self._held[: self._n_held] = self._held[self._hop : self._hop + self._n_held]
+            else:
+                yield self._cut(block[position : position + whole])
+            position += self._hop
+        rest = block[max(position, 0) :]
+        self._held[self._n_held : self._n_held + len(rest)] = rest
+        self._n_held += len(rest)
 
     def flush(self) -> Iterator[Cut]:
         """Yield the last window, if audio is left that no window has held."""
-        end = self._start + self._filled
+        fresh = self._held[self._context : self._n_held]
+        end = self._start + len(fresh)
         if end > self._covered:
             self._covered = end
-            yield Cut(self._start, end, _fill(self._buffer[: self._filled], self._buffer.size, self._pad))
+            filled = _fill(fresh, self._window, self._pad)
+            yield Cut(self._start, end, np.concatenate([self._held[: self._context], filled]))
+
+    def _cut(self, samples: NDArray[np.float32]) -> Cut:
+        cut = Cut(self._start, self._start + self._window, samples)
+        self._covered = cut.end
+        self._start += self._hop
+        return cut
 
 
 def cut_windows(blocks: Iterable[NDArray[np.float32]], window: int, hop: int, pad: Pad) -> Iterator[Cut]:
@@ -97,8 +118,10 @@ def cut_windows(blocks: Iterable[NDArray[np.float32]], window: int, hop: int, pa
 
 
 def _fill(samples: NDArray[np.float32], window: int, pad: Pad) -> NDArray[np.float32]:
-    if pad == "none":
-        return samples.copy()
+    if pad == "zeros":
+        filled = np.zeros((window, *samples.shape[1:]), np.float32)
+        filled[: len(samples)] = samples
+        return filled
     if pad == "repeat":
-        return np.resize(samples, window)
-    return np.pad(samples, (0, window - samples.size))
+        return np.take(samples, np.arange(window), axis=0, mode="wrap")
+    return samples

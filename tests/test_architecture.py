@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     {"_kernels", "errors"},
     {
-        "results",
+        "events",
+        "device_buffers",
         "threads",
         "windows",
         "golden",
@@ -29,11 +30,15 @@ LAYERS = (
         "byte_stream",
         "scan",
     },
-    {"frontend", "distance", "samples", "decode", "session", "card_parts", "card_text"},
+    {"frontend", "distance", "samples", "decode", "session", "results", "card_parts", "card_text"},
     {"audio", "card"},
-    {"structure"},
+    {"structure", "options"},
+    {"network"},
+    {"listener"},
     {"model"},
-    {"tagger", "embedder", "verify"},
+    {"batch", "stream", "verify"},
+    {"verb"},
+    {"tagger", "embedder"},
     {"cli"},
     {"__main__"},
 )

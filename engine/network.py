@@ -1,0 +1,169 @@
+"""A model's network, fed as its card says: the content of windows goes in, scores, embeddings and frames come out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from engine.card_parts import CONTENT_AXES
+from engine.errors import ModelError
+from engine.structure import check_structure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from engine.card import ModelCard
+    from engine.card_parts import ModelOutput
+    from engine.session import Session
+
+
+class WindowOutputs(NamedTuple):
+    """What the network gives for one window.
+
+    Attributes
+    ----------
+    scores : ndarray, shape (n_labels,), float32
+        Empty for a model without labels.
+    embedding : ndarray, shape (embedding_size,), float32, or None
+    frames : ndarray, shape (n_frames, n_labels), float32, or None
+    """
+
+    scores: NDArray[np.float32]
+    embedding: NDArray[np.float32] | None
+    frames: NDArray[np.float32] | None
+
+
+class Network:
+    """A session with the card that says how to use it. Threads may share it: what is carried over is the caller's.
+
+    Parameters
+    ----------
+    session : Session
+    card : ModelCard
+
+    Attributes
+    ----------
+    takes_batches : bool
+        Whether several windows may go into one call.
+    fixed_time : int or None
+        The length of the input's time axis, where the network has only one.
+
+    Raises
+    ------
+    ModelError
+        The network does not have the inputs and outputs that the card describes.
+    """
+
+    def __init__(self, session: Session, card: ModelCard) -> None:
+        check_structure(card, session.inputs, session.outputs)
+        self.session = session
+        self.card = card
+        wanted, content = card.input.axes, ("batch", *CONTENT_AXES[card.input.kind])
+        self._order = [content.index(axis) for axis in wanted if axis in content]
+        self._channel = wanted.index("channel") if "channel" in wanted else None
+        shape = next(port.shape for port in session.inputs if port.name == card.input.name)
+        lengths = dict(zip(wanted, shape, strict=True))
+        self.takes_batches = not card.input.states and not isinstance(lengths.get("batch", 1), int)
+        time = lengths["time"]
+        self.fixed_time = time if isinstance(time, int) else None
+        outputs = card.outputs
+        self._outputs = [output for output in (outputs.scores, outputs.embedding, outputs.frames) if output is not None]
+        self._names = [output.name for output in self._outputs] + [state.output for state in card.input.states]
+        self._constants = {
+            constant.name: np.full(constant.shape, constant.value, constant.dtype) for constant in card.input.constants
+        }
+
+    def initial_state(self) -> dict[str, NDArray[np.float32]]:
+        """Return what the network remembers before a recording: zeros, by the names of its inputs."""
+        return {state.name: np.zeros(state.shape, np.float32) for state in self.card.input.states}
+
+    def run(
+        self, contents: Sequence[NDArray[np.float32]], state: dict[str, NDArray[np.float32]]
+    ) -> list[WindowOutputs]:
+        """Return the outputs of each window, and update ``state`` to what the network remembers after them.
+
+        Parameters
+        ----------
+        contents : sequence of ndarray, float32
+            One per window and all of one shape: samples, log-mel frames or rows, as the card's input says. More than
+            one only where the network takes batches.
+        state : dict
+            As ``initial_state`` made it or the window before left it.
+
+        Raises
+        ------
+        ModelError, DeviceError
+            The network failed, or gave something else than the card says.
+        """
+        values = self.session.run(self._names, {self.card.input.name: self._arranged(contents)} | self._constants | state)
+        for held, value in zip(self.card.input.states, values[len(self._outputs) :], strict=True):
+            state[held.name] = value
+        found: dict[str, NDArray[np.float32]] = {}
+        for output, value in zip(self._outputs, values, strict=False):
+            found[output.name] = _batch_first(output, value, len(contents), self._width(output))
+        return [self._window(found, index) for index in range(len(contents))]
+
+    def _arranged(self, contents: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        batch = contents[0][np.newaxis] if len(contents) == 1 else np.stack(contents)
+        # A network without a batch axis gets its one window as it is.
+        ordered = batch.transpose(self._order) if 0 in self._order else batch[0].transpose([i - 1 for i in self._order])
+        return np.ascontiguousarray(ordered if self._channel is None else np.expand_dims(ordered, self._channel))
+
+    def _width(self, output: ModelOutput) -> int:
+        return len(self.card.labels) if "label" in output.axes else (self.card.embedding_size or 0)
+
+    def _window(self, found: dict[str, NDArray[np.float32]], index: int) -> WindowOutputs:
+        outputs = self.card.outputs
+        scores, embedding, frames = (
+            None if output is None else found[output.name][index]
+            for output in (outputs.scores, outputs.embedding, outputs.frames)
+        )
+        if embedding is not None and embedding.ndim == 2:
+            embedding = self._mean_direction(embedding)
+        if scores is None:
+            scores = np.zeros(0, np.float32) if frames is None else reduced(frames, self.card.reduce)
+        return WindowOutputs(scores, embedding, frames)
+
+    def _mean_direction(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        return mean_embedding(embeddings, normalised=self.card.embedding_normalised)
+
+
+def reduced(scores: NDArray[np.float32], reduce: str) -> NDArray[np.float32]:
+    """Return scores of shape (n, n_labels) reduced over their first axis by "max" or "mean", in float64."""
+    if len(scores) == 1:
+        return scores[0]
+    whole: NDArray[Any] = scores.max(axis=0) if reduce == "max" else scores.mean(axis=0, dtype=np.float64)
+    return whole.astype(np.float32)
+
+
+def mean_embedding(embeddings: NDArray[np.float32], *, normalised: bool) -> NDArray[np.float32]:
+    """Return the mean of embeddings, shape (n, size), brought to length one where they are ``normalised``."""
+    mean: NDArray[np.float64] = embeddings.mean(axis=0, dtype=np.float64)
+    length = np.sqrt(mean @ mean)
+    # Embeddings that cancel have no direction: their mean stays zero.
+    return (mean / length if normalised and length > 0 else mean).astype(np.float32)
+
+
+def _batch_first(output: ModelOutput, value: NDArray[Any], n_windows: int, width: int) -> NDArray[np.float32]:
+    """Return an output as (n_windows, width) or (n_windows, time, width); another shape or NaN is a ModelError."""
+    axes = output.axes
+    inner = [axis for axis in axes if axis in ("time", "label", "feature")]
+    wanted = sorted(inner, key=lambda axis: axis != "time")
+    right = value.ndim == len(axes)
+    if right:
+        ordered = value.transpose([axes.index(axis) for axis in (*(a for a in axes if a == "batch"), *wanted)])
+        ordered = ordered if "batch" in axes else ordered[np.newaxis]
+        right = len(ordered) == n_windows and ordered.shape[-1] == width and ordered.size > 0
+    if not right:
+        raise ModelError(
+            f"expected {width} values for each of {n_windows} windows in the output {output.name!r}, axes {axes} as the "
+            f"card says, got the shape {value.shape}; correct the card"
+        )
+    if not np.isfinite(ordered).all():
+        raise ModelError(
+            f"expected finite values in the output {output.name!r}, got NaN or infinity; the weights are damaged"
+        )
+    return ordered

@@ -1,0 +1,156 @@
+"""What a call may ask for: windows of another length, batches, and which labels and tags to give."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
+
+from engine.errors import ConfigError
+from engine.results import Labelling
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engine.card import ModelCard
+    from engine.events import Threshold
+
+# Windows in one call of a network on a GPU: enough to fill it, and one shape for which it is prepared once.
+GPU_BATCH = 16
+
+
+class CallOptions(TypedDict, total=False):
+    """The keywords that every call of a model understands.
+
+    Attributes
+    ----------
+    window_s, hop_s : float
+        Length of a window and distance between two starts in seconds; the card's by default. A network of one fixed
+        length takes no other window.
+    batch_size : int
+        Windows in one call of the network on a GPU, 16 by default. A CPU takes one at a time whatever is asked: batches
+        are no faster there, and so no window's scores depend on its neighbours.
+    top_k : int
+        How many ``tags`` to give at most; all by default.
+    threshold : float or Mapping from label to float
+        The score from which a label is one of the ``tags``; by default every label is.
+    labels_allow, labels_deny : collection of str
+        Only these labels, or all but these, are in the scores, tags and events.
+    """
+
+    window_s: float | None
+    hop_s: float | None
+    batch_size: int | None
+    top_k: int | None
+    threshold: Threshold | None
+    labels_allow: Collection[str] | None
+    labels_deny: Collection[str] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResolvedOptions:
+    """``CallOptions`` made whole with a card.
+
+    Attributes
+    ----------
+    window, hop : int
+        In samples or rows.
+    batch_size : int
+    labelling : Labelling
+    columns : ndarray of int, or None
+        Which of the model's labels were asked for; None is all.
+    """
+
+    window: int
+    hop: int
+    batch_size: int
+    labelling: Labelling
+    columns: NDArray[np.intp] | None
+
+
+def resolve(
+    card: ModelCard,
+    rate: float,
+    *,
+    batches: bool,
+    window_s: float | None = None,
+    hop_s: float | None = None,
+    batch_size: int | None = None,
+    top_k: int | None = None,
+    threshold: Threshold | None = None,
+    labels_allow: Collection[str] | None = None,
+    labels_deny: Collection[str] | None = None,
+) -> ResolvedOptions:
+    """Check a call's options against the card; ``rate`` is the samples or rows in a second.
+
+    Raises
+    ------
+    ConfigError
+        A value that is out of range, contradicts another or names a label that the model does not have.
+    """
+    window = card.window if window_s is None else _count("window_s", window_s, rate)
+    hop = min(card.hop, window) if hop_s is None else _count("hop_s", hop_s, rate)
+    if hop > window:
+        raise ConfigError(
+            f"expected hop_s to be at most the window, got {hop / rate:g} s for windows of {window / rate:g} s: sound "
+            "between windows would be lost; lower hop_s"
+        )
+    for name, value in (("batch_size", batch_size), ("top_k", top_k)):
+        if value is not None and (type(value) is not int or value < 1):
+            raise ConfigError(f"expected {name} to be a whole number from 1, got {value!r}; correct it")
+    _check_threshold(card, threshold)
+    columns = _columns(card, labels_allow, labels_deny)
+    labels = card.labels if columns is None else tuple(card.labels[column] for column in columns)
+    return ResolvedOptions(
+        window=window,
+        hop=hop,
+        batch_size=(batch_size or GPU_BATCH) if batches else 1,
+        labelling=Labelling(labels, card.thresholds, top_k, threshold),
+        columns=columns,
+    )
+
+
+def _count(name: str, seconds: float, rate: float) -> int:
+    valid = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds * rate < 2**31
+    count = round(seconds * rate) if valid else 0
+    if count < 1:
+        raise ConfigError(f"expected {name} to be a positive number of seconds, got {seconds!r}; correct it")
+    return count
+
+
+def _check_threshold(card: ModelCard, threshold: Threshold | None) -> None:
+    if isinstance(threshold, Mapping):
+        _check_labels(card, "threshold", threshold)
+        numbers = list(threshold.values())
+    else:
+        numbers = [] if threshold is None else [threshold]
+    for number in numbers:
+        if not isinstance(number, int | float) or np.isnan(number):
+            raise ConfigError(f"expected threshold to be a number, or one for each label, got {number!r}; correct it")
+
+
+def _columns(
+    card: ModelCard, allow: Collection[str] | None, deny: Collection[str] | None
+) -> NDArray[np.intp] | None:
+    if allow is None and deny is None:
+        return None
+    for name, labels in (("labels_allow", allow), ("labels_deny", deny)):
+        if labels is not None:
+            _check_labels(card, name, labels)
+    kept = [
+        column
+        for column, label in enumerate(card.labels)
+        if (allow is None or label in allow) and (deny is None or label not in deny)
+    ]
+    if not kept:
+        raise ConfigError("expected labels_allow and labels_deny to leave at least one label, got none; change them")
+    return np.array(kept, np.intp)
+
+
+def _check_labels(card: ModelCard, name: str, labels: Collection[str]) -> None:
+    if isinstance(labels, str):
+        raise ConfigError(f"expected {name} to be a collection of labels, got the text {labels!r}; put it in a list")
+    if unknown := sorted(str(label) for label in set(labels) - set(card.labels)):
+        raise ConfigError(f"expected {name} to hold labels of {card.name!r}, got unknown {unknown}; see its labels")
