@@ -5,6 +5,7 @@ One path for every source: decoder or array -> one channel or their mean -> fini
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import sys
@@ -78,13 +79,13 @@ def load(source: Source, sample_rate: int | None = None, channel: int | None = N
     Returns
     -------
     samples : ndarray, shape (n_samples,), float32
-        Exactly what `AudioReader.blocks` gives, joined.
+        Exactly what `AudioReader.blocks` gives, joined, in memory of its own.
     sample_rate : int
         In Hz.
     """
     with open_audio(source, sample_rate, channel) as reader:
         (samples,) = reader.blocks(sys.maxsize)
-        return samples, reader.sample_rate
+        return samples if samples.flags.writeable else samples.copy(), reader.sample_rate
 
 
 class AudioReader:
@@ -147,7 +148,9 @@ class AudioReader:
         Yields
         ------
         ndarray, shape (k,), float32
-            C-contiguous, mono, finite, k from 1 to ``n_samples``.
+            C-contiguous, mono, finite, k from 1 to ``n_samples``. Read-only where it is a view of an array that was
+            given (one channel, float32, contiguous, at the wanted rate): nothing is copied then, and the array must
+            not change while it is read.
 
         Raises
         ------
@@ -248,6 +251,9 @@ def _mean(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _check_finite(samples: NDArray[np.float32], position: int, sample_rate: int, label: str) -> None:
+    # Their sum is finite only if all of them are; it takes half the time of looking at each.
+    if math.isfinite(np.einsum("i->", samples)):
+        return
     finite = np.isfinite(samples)
     if not finite.all():
         index = int(np.argmin(finite))

@@ -52,9 +52,20 @@ class ArraySamples:
         self._samples = samples.reshape(len(samples), -1) if samples.size else samples.reshape(0, 1)
         self.channels: int = self._samples.shape[1]
         self._position = 0
+        self._is_waveform = self.channels == 1 and samples.dtype == np.float32 and samples.flags.c_contiguous
+        if self._is_waveform:
+            self._samples = self._samples.view()
+            self._samples.flags.writeable = False
 
     def read(self) -> NDArray[np.float32]:
-        """Return the next samples, shape (k, channels), in memory of their own; k is 0 at the end and only there."""
+        """Return the next samples, shape (k, channels); k is 0 at the end and only there.
+
+        A waveform that needs no conversion - one channel, float32, contiguous - comes whole, as a read-only view of
+        the array. Everything else comes in blocks of bounded size and in memory of its own.
+        """
+        if self._is_waveform:
+            block, self._samples = self._samples, self._samples[:0]
+            return block
         end = self._position + max(1, BLOCK_SAMPLES // self.channels)
         block = self._samples[self._position : end]
         self._position = end

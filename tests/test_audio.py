@@ -100,6 +100,15 @@ def test_a_clip_shorter_than_half_a_sample_of_the_new_rate_is_refused():
         load((noise(1), 44_100), 8000)
 
 
+@pytest.mark.parametrize("n_samples", [1, 999, 1000, 5000, 2**19])
+def test_blocks_of_a_waveform_are_views_of_the_array(n_samples):
+    samples = noise(5000)
+    with open_audio((samples, RATE), RATE) as reader:
+        blocks = list(reader.blocks(n_samples))
+    assert all(np.shares_memory(block, samples) and not block.flags.writeable for block in blocks)
+    np.testing.assert_array_equal(np.concatenate(blocks), samples)
+
+
 @pytest.mark.parametrize(("source_rate", "rate"), [(44_100, 16_000), (16_000, 44_100), (48_000, 44_100), (8000, 8001)])
 def test_resampling_is_soxr_hq_and_keeps_a_tone(source_rate, rate):
     t = np.arange(source_rate) / source_rate
@@ -149,6 +158,18 @@ def test_a_sample_that_is_not_finite_is_named_by_its_place(tmp_path, value, rate
         message = str(caught.value)
         assert f"got {np.float32(value)} at sample {position} ({position / RATE:.6f} s)" in message
         assert label in message
+
+
+def test_samples_whose_sum_is_beyond_float32_are_finite():
+    samples = np.full(1000, np.finfo(np.float32).max)
+    np.testing.assert_array_equal(load((samples, RATE))[0], samples)
+
+
+def test_infinite_samples_that_cancel_are_not_finite():
+    samples = noise(1000)
+    samples[[100, 900]] = np.inf, -np.inf
+    with pytest.raises(AudioError, match="got inf at sample 100 "):
+        load((samples, RATE))
 
 
 def test_only_channels_that_are_used_must_be_finite():

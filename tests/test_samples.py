@@ -57,6 +57,26 @@ def test_blocks_are_bounded_and_leave_the_array_alone():
     assert not array.any()
 
 
+@pytest.mark.parametrize("shape", [(10,), (10, 1)])
+def test_a_waveform_that_needs_no_conversion_comes_whole_as_a_view_that_cannot_be_written(shape):
+    array = np.arange(10, dtype=np.float32).reshape(shape)
+    samples = ArraySamples(array, 8000)
+    block = samples.read()
+    assert np.shares_memory(block, array)
+    with pytest.raises(ValueError, match="read-only"):
+        block += 1
+    assert array.flags.writeable
+    assert len(samples.read()) == 0
+
+
+def test_arrays_that_need_a_conversion_are_copied():
+    frames = np.zeros((10, 2), np.float32)
+    for array in (frames, frames[:, :1], frames[::2, 0], frames[:, 0].astype(">f4"), np.zeros(10, np.float64)):
+        block = ArraySamples(array, 8000).read()
+        assert not np.shares_memory(block, array)
+        assert block.flags.writeable
+
+
 def test_strided_reversed_and_read_only_arrays():
     array = np.arange(12, dtype=np.float32)
     array.flags.writeable = False
