@@ -279,14 +279,10 @@ class Model:
         return Listener(self._network, self._front_end, options, rate, label, n_features)
 
     def _clip(self, path: str | None, windows: tuple[Window, ...], options: ResolvedOptions) -> Clip:
-        scores = np.stack([window.scores for window in windows])
+        scores = reduced([window.scores for window in windows], self.card.reduce)
         embeddings = [window.embedding for window in windows if window.embedding is not None]
-        embedding = None
-        if embeddings:
-            embedding = mean_embedding(np.stack(embeddings), normalised=self.card.embedding_normalised)
-        return Clip(
-            path, windows[-1].end_s, reduced(scores, self.card.reduce), embedding, windows, options.labelling
-        )
+        embedding = mean_embedding(embeddings, normalised=self.card.embedding_normalised) if embeddings else None
+        return Clip(path, windows[-1].end_s, scores, embedding, windows, options.labelling)
 
 
 def _heard(listener: Listener, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Window]:

@@ -70,8 +70,13 @@ class Network:
         time = lengths["time"]
         self.fixed_time = time if isinstance(time, int) else None
         outputs = card.outputs
-        self._outputs = [output for output in (outputs.scores, outputs.embedding, outputs.frames) if output is not None]
-        self._names = [output.name for output in self._outputs] + [state.output for state in card.input.states]
+        self._outputs = {
+            kind: _Output(output, len(card.labels) if "label" in output.axes else (card.embedding_size or 0))
+            for kind, output in (("scores", outputs.scores), ("embedding", outputs.embedding), ("frames", outputs.frames))
+            if output is not None
+        }
+        self._names = [output.name for output in self._outputs.values()]
+        self._names += [state.output for state in card.input.states]
         self._constants = {
             constant.name: np.full(constant.shape, constant.value, constant.dtype) for constant in card.input.constants
         }
@@ -101,9 +106,10 @@ class Network:
         values = self.session.run(self._names, {self.card.input.name: self._arranged(contents)} | self._constants | state)
         for held, value in zip(self.card.input.states, values[len(self._outputs) :], strict=True):
             state[held.name] = value
-        found: dict[str, NDArray[np.float32]] = {}
-        for output, value in zip(self._outputs, values, strict=False):
-            found[output.name] = _batch_first(output, value, len(contents), self._width(output))
+        found = {
+            kind: output.read(value, len(contents))
+            for (kind, output), value in zip(self._outputs.items(), values, strict=False)
+        }
         return [self._window(found, index) for index in range(len(contents))]
 
     def _arranged(self, contents: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -112,58 +118,59 @@ class Network:
         ordered = batch.transpose(self._order) if 0 in self._order else batch[0].transpose([i - 1 for i in self._order])
         return np.ascontiguousarray(ordered if self._channel is None else np.expand_dims(ordered, self._channel))
 
-    def _width(self, output: ModelOutput) -> int:
-        return len(self.card.labels) if "label" in output.axes else (self.card.embedding_size or 0)
-
     def _window(self, found: dict[str, NDArray[np.float32]], index: int) -> WindowOutputs:
-        outputs = self.card.outputs
-        scores, embedding, frames = (
-            None if output is None else found[output.name][index]
-            for output in (outputs.scores, outputs.embedding, outputs.frames)
-        )
+        scores = found["scores"][index] if "scores" in found else None
+        embedding = found["embedding"][index] if "embedding" in found else None
+        frames = found["frames"][index] if "frames" in found else None
         if embedding is not None and embedding.ndim == 2:
-            embedding = self._mean_direction(embedding)
+            embedding = mean_embedding(list(embedding), normalised=self.card.embedding_normalised)
         if scores is None:
-            scores = np.zeros(0, np.float32) if frames is None else reduced(frames, self.card.reduce)
+            scores = np.zeros(0, np.float32) if frames is None else reduced(list(frames), self.card.reduce)
         return WindowOutputs(scores, embedding, frames)
 
-    def _mean_direction(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        return mean_embedding(embeddings, normalised=self.card.embedding_normalised)
+
+class _Output:
+    """How to read one output: as (n_windows, width) or (n_windows, time, width)."""
+
+    def __init__(self, output: ModelOutput, width: int) -> None:
+        self.name = output.name
+        self._axes = output.axes
+        self._width = width
+        order = [output.axes.index(axis) for axis in ("batch", "time", "label", "feature") if axis in output.axes]
+        self._order = None if order == sorted(order) else order
+
+    def read(self, value: NDArray[Any], n_windows: int) -> NDArray[np.float32]:
+        """Return the value of a run; another shape than the card's, NaN or infinity is a ModelError."""
+        if value.ndim == len(self._axes):
+            ordered = value if self._order is None else value.transpose(self._order)
+            ordered = ordered if "batch" in self._axes else ordered[np.newaxis]
+            if len(ordered) == n_windows and ordered.shape[-1] == self._width and ordered.size:
+                if not np.isfinite(ordered).all():
+                    raise ModelError(
+                        f"expected finite values in the output {self.name!r}, got NaN or infinity; the weights are "
+                        "damaged"
+                    )
+                return ordered
+        raise ModelError(
+            f"expected {self._width} values for each of {n_windows} windows in the output {self.name!r}, axes "
+            f"{self._axes} as the card says, got the shape {value.shape}; correct the card"
+        )
 
 
-def reduced(scores: NDArray[np.float32], reduce: str) -> NDArray[np.float32]:
-    """Return scores of shape (n, n_labels) reduced over their first axis by "max" or "mean", in float64."""
+def reduced(scores: Sequence[NDArray[np.float32]], reduce: str) -> NDArray[np.float32]:
+    """Return scores, each of shape (n_labels,), reduced by "max" or "mean", the latter in float64."""
     if len(scores) == 1:
         return scores[0]
-    whole: NDArray[Any] = scores.max(axis=0) if reduce == "max" else scores.mean(axis=0, dtype=np.float64)
+    stacked = np.stack(scores)
+    whole: NDArray[Any] = stacked.max(axis=0) if reduce == "max" else stacked.mean(axis=0, dtype=np.float64)
     return whole.astype(np.float32)
 
 
-def mean_embedding(embeddings: NDArray[np.float32], *, normalised: bool) -> NDArray[np.float32]:
-    """Return the mean of embeddings, shape (n, size), brought to length one where they are ``normalised``."""
-    mean: NDArray[np.float64] = embeddings.mean(axis=0, dtype=np.float64)
+def mean_embedding(embeddings: Sequence[NDArray[np.float32]], *, normalised: bool) -> NDArray[np.float32]:
+    """Return the mean of embeddings, each of shape (size,), brought to length one where they are ``normalised``."""
+    if len(embeddings) == 1:
+        return embeddings[0]
+    mean: NDArray[np.float64] = np.mean(embeddings, axis=0, dtype=np.float64)
     length = np.sqrt(mean @ mean)
     # Embeddings that cancel have no direction: their mean stays zero.
     return (mean / length if normalised and length > 0 else mean).astype(np.float32)
-
-
-def _batch_first(output: ModelOutput, value: NDArray[Any], n_windows: int, width: int) -> NDArray[np.float32]:
-    """Return an output as (n_windows, width) or (n_windows, time, width); another shape or NaN is a ModelError."""
-    axes = output.axes
-    inner = [axis for axis in axes if axis in ("time", "label", "feature")]
-    wanted = sorted(inner, key=lambda axis: axis != "time")
-    right = value.ndim == len(axes)
-    if right:
-        ordered = value.transpose([axes.index(axis) for axis in (*(a for a in axes if a == "batch"), *wanted)])
-        ordered = ordered if "batch" in axes else ordered[np.newaxis]
-        right = len(ordered) == n_windows and ordered.shape[-1] == width and ordered.size > 0
-    if not right:
-        raise ModelError(
-            f"expected {width} values for each of {n_windows} windows in the output {output.name!r}, axes {axes} as the "
-            f"card says, got the shape {value.shape}; correct the card"
-        )
-    if not np.isfinite(ordered).all():
-        raise ModelError(
-            f"expected finite values in the output {output.name!r}, got NaN or infinity; the weights are damaged"
-        )
-    return ordered

@@ -40,7 +40,7 @@ class Cut:
 class WindowCutter:
     """Cuts a waveform that arrives in blocks of any size; memory is one window, whatever the waveform's length.
 
-    A window that lies inside one block is a view of it, so that blocks must not be changed while windows are in use.
+    Blocks are kept as views and windows may be views of them: neither may be changed.
 
     Parameters
     ----------
@@ -60,8 +60,9 @@ class WindowCutter:
         self._hop = hop
         self._pad = pad
         self._context = context
-        # What the next window has of the blocks so far, and how much that is.
-        self._held = np.zeros((context + window,) if n_features is None else (context + window, n_features), np.float32)
+        # What the next window has of the blocks so far: views, joined when there is enough, and their length.
+        zeros = (context,) if n_features is None else (context, n_features)
+        self._held = [np.zeros(zeros, np.float32)]
         self._n_held = context
         # Where the next window starts, and how far windows reached.
         self._start = 0
@@ -69,28 +70,40 @@ class WindowCutter:
 
     def push(self, block: NDArray[np.float32]) -> Iterator[Cut]:
         """Yield the windows that ``block``, shape (n_samples,) or (n_rows, n_features), completes."""
-        whole = len(self._held)
+        whole = self._context + self._window
         position = -self._n_held  # of the next window, counted from the block's start
         while position + whole <= len(block):
             if position < 0:
-                yield self._cut(np.concatenate([self._held[: self._n_held], block[: position + whole]]))
+                cut = self._cut(np.concatenate([*self._held, block[: position + whole]]))
                 self._n_held = max(self._n_held - self._hop, 0)
-                self._held[: self._n_held] = self._held[self._hop : self._hop + self._n_held]
+                self._held = [cut.samples[self._hop : self._hop + self._n_held]]
             else:
-                yield self._cut(block[position : position + whole])
+                cut = self._cut(block[position : position + whole])
+            yield cut
             position += self._hop
         rest = block[max(position, 0) :]
-        self._held[self._n_held : self._n_held + len(rest)] = rest
+        self._held.append(rest)
         self._n_held += len(rest)
 
     def flush(self) -> Iterator[Cut]:
         """Yield the last window, if audio is left that no window has held."""
-        fresh = self._held[self._context : self._n_held]
-        end = self._start + len(fresh)
+        end = self._start + self._n_held - self._context
         if end > self._covered:
             self._covered = end
-            filled = _fill(fresh, self._window, self._pad)
-            yield Cut(self._start, end, np.concatenate([self._held[: self._context], filled]))
+            yield Cut(self._start, end, self._filled())
+
+    def _filled(self) -> NDArray[np.float32]:
+        whole = self._context + self._window
+        if self._pad == "zeros":
+            samples = np.zeros((whole, *self._held[0].shape[1:]), np.float32)
+            np.concatenate(self._held, out=samples[: self._n_held])
+            return samples
+        samples = np.concatenate(self._held)
+        if self._pad == "repeat":
+            fresh = samples[self._context :]
+            again = np.take(fresh, np.arange(self._window), axis=0, mode="wrap")
+            return np.concatenate([samples[: self._context], again])
+        return samples
 
     def _cut(self, samples: NDArray[np.float32]) -> Cut:
         cut = Cut(self._start, self._start + self._window, samples)
@@ -116,12 +129,3 @@ def cut_windows(blocks: Iterable[NDArray[np.float32]], window: int, hop: int, pa
         yield from cutter.push(block)
     yield from cutter.flush()
 
-
-def _fill(samples: NDArray[np.float32], window: int, pad: Pad) -> NDArray[np.float32]:
-    if pad == "zeros":
-        filled = np.zeros((window, *samples.shape[1:]), np.float32)
-        filled[: len(samples)] = samples
-        return filled
-    if pad == "repeat":
-        return np.take(samples, np.arange(window), axis=0, mode="wrap")
-    return samples
