@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +56,58 @@ def test_shipped_model_names_the_clip_first(tagger, name):
     label = Path(name).stem.replace("_", " ")
     assert label in tagger.labels
     assert tagger(EXAMPLES / name).top(1)[0].label == label
+
+
+FAKE_SOUND_CARD = """
+import numpy as np
+
+def query_devices(kind):
+    return {"default_samplerate": 48000.0}
+
+class InputStream:
+    def __init__(self, samplerate, callback):
+        self.callback = callback
+
+    def __enter__(self):
+        block = np.zeros((4800, 2), np.float32)
+        rng = np.random.default_rng(0)
+        for number in range(60):
+            block[:] = 0.1 * rng.standard_normal(block.shape)  # the same memory again, as a sound card does
+            self.callback(block, 4800, None, "input overflow" if number == 3 else "")
+        import os, signal, threading
+        threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()  # the user presses Ctrl-C
+
+    def __exit__(self, *_):
+        pass
+"""
+
+
+def test_microphone_example_tags_what_a_sound_card_gives(tmp_path):
+    (tmp_path / "sounddevice.py").write_text(FAKE_SOUND_CARD)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "microphone.py"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    first, *windows = done.stdout.splitlines()
+    assert "listens at 48000 Hz" in first
+    # Six seconds were heard: windows of 5.12 s end there and half a second later.
+    assert [line.split()[0] for line in windows if line] == ["5.1", "5.6"]
+    assert done.stderr == "input overflow\n"
+
+
+def test_microphone_example_says_what_to_install(tmp_path):
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "microphone.py"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "expected the package sounddevice with PortAudio, got PortAudio library not found; pip install sounddevice\n"
+    )
