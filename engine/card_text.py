@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from engine.errors import ModelError
@@ -49,3 +50,8 @@ def _check_json(values: object) -> None:
         if not level:
             return
     raise ValueError(f"nested more than {MAX_DEPTH} deep")
+
+
+def schema_text() -> str:
+    """Return the JSON Schema (draft 2020-12) of a card of the present schema."""
+    return Path(__file__).with_name("card_schema.json").read_text(encoding="utf-8")

@@ -134,7 +134,7 @@ def wheel(built):
 @pytest.mark.slow
 def test_sdist_carries_everything_it_takes_to_build_and_test(sdist_names):
     folders = ("benchmarks", "csrc", "docs", "engine", "examples", "models", "tests", "training")
-    suffixes = (".py", ".pyi", ".cc", ".h", ".c", ".onnx", ".md", ".flac")
+    suffixes = (".py", ".pyi", ".json", ".cc", ".h", ".c", ".onnx", ".md", ".flac")
     assert source_files(*folders, suffixes=suffixes) <= sdist_names
     assert {"LICENSE", "README.md", "CHANGELOG.md", "Makefile", "constraints.txt", "setup.py"} <= sdist_names
 
@@ -146,7 +146,9 @@ def test_wheel_carries_engine_training_and_models_and_nothing_else(wheel):
     (kernels,) = (name for name in names if name.startswith("engine/_kernels") and not name.endswith(".pyi"))
     models = {f"engine/{name}" for name in source_files("models", suffixes=(".onnx", ".md"))}
     assert "engine/models/esc10.onnx" in models
-    expected = source_files("engine", "training", suffixes=(".py", ".pyi")) | models | {kernels, "engine/py.typed"}
+    expected = (
+        source_files("engine", "training", suffixes=(".py", ".pyi", ".json")) | models | {kernels, "engine/py.typed"}
+    )
     assert names - metadata == expected
 
 
