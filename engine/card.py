@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.card_fields import (
+    NAME_PATTERN,
     as_tuple,
     exactly_the_fields,
     is_count,
@@ -215,7 +216,7 @@ def _read_frontend(values: object) -> FrontendConfig:
 def _check_fields(card: ModelCard) -> None:
     require(card.schema == SCHEMA, "schema", str(SCHEMA), card.schema)
     require(
-        is_matching(card.name, r"[A-Za-z0-9][A-Za-z0-9._-]*"),
+        is_matching(card.name, NAME_PATTERN),
         "name",
         "a short name of letters, digits, '.', '_' and '-'",
         card.name,

@@ -10,6 +10,9 @@ from typing import Any, TypeGuard, get_args
 
 from engine.errors import ModelError
 
+# Of a model: fit for a file, a command line and a table.
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
 
 def require(ok: bool, field: str, expected: str, got: object) -> None:
     """Raise a ModelError that names the card's field unless ``ok``."""

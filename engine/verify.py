@@ -38,17 +38,21 @@ class Verification:
     ----------
     path : Path
     card : ModelCard
-    golden_error : float
-        Largest absolute difference from the golden outputs; at most ``card.golden.tolerance``.
+    golden_error : float or None
+        Largest absolute difference from the golden outputs, at most ``card.golden.tolerance``; None where there was no
+        golden check and none was needed.
     """
 
     path: Path
     card: ModelCard
-    golden_error: float
+    golden_error: float | None
 
 
 def verify_model(
-    model: str | os.PathLike[str] | None = None, device: str = "cpu", threads: int | None = None
+    model: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    golden_needed: bool = True,
 ) -> Verification:
     """Recompute a model's hashes and its golden check, the latter through the whole engine.
 
@@ -56,6 +60,8 @@ def verify_model(
     ----------
     model, device, threads
         As for ``Tagger``, except that the CPU is the default.
+    golden_needed : bool
+        Whether a card without a golden check is refused; without one only the hashes are checked.
 
     Raises
     ------
@@ -73,6 +79,8 @@ def verify_model(
             "weights or graph were changed; get the model again"
         )
     if card.golden is None:
+        if not golden_needed:
+            return Verification(path, card, None)
         raise ModelError(f"{path}: expected a card with a golden check, got one without; export the model again")
     clip = _run_golden(opened, card.golden.clip)
     error = max(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # The same cases in every CI run: what it says of a change is about that change. New cases are found by everybody else.
 settings.register_profile("ci", derandomize=True)
@@ -14,6 +18,17 @@ if os.environ.get("CI") == "true":
     settings.load_profile("ci")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_models_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the models of whoever runs the tests, from the subprocesses too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("ENGINE_MODELS", raising=False)
+        home = tmp_path_factory.mktemp("data")
+        patch.setenv("XDG_DATA_HOME", str(home))
+        patch.setenv("LOCALAPPDATA", str(home))
+        yield
 
 
 @pytest.fixture(scope="session")
