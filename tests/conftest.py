@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # The same cases in every CI run: what it says of a change is about that change. New cases are found by everybody else.
 settings.register_profile("ci", derandomize=True)
@@ -42,3 +43,21 @@ def shared_data() -> Path:
     if os.environ.get("CI") == "true" or named:
         pytest.fail(reason)
     return pytest.skip(reason)
+
+
+@pytest.fixture
+def engine(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> Callable[..., tuple[int, bytes, str]]:
+    """Run the command in this process; return exit code, stdout (bytes) and stderr (text)."""
+    from engine.cli.main import main
+
+    def run(*arguments: object) -> tuple[int, bytes, str]:
+        monkeypatch.setattr(sys, "argv", ["engine", *map(str, arguments)])
+        capfdbinary.readouterr()
+        code = main()
+        sys.stdout.flush()
+        out, err = capfdbinary.readouterr()
+        return code, out, err.decode()
+
+    return run

@@ -17,7 +17,6 @@ import pytest
 import soundfile
 
 from engine import Tagger
-from engine.cli.main import main
 from tests import tiny_models
 
 RATE = tiny_models.RATE
@@ -46,21 +45,6 @@ def folder(tmp_path, monkeypatch):
     write_clip(tmp_path / "in/deep/a high one.wav", 0.5, 3000)
     (tmp_path / "bad.wav").write_bytes(b"<html>not found</html>")
     return tmp_path
-
-
-@pytest.fixture
-def engine(monkeypatch, capfdbinary):
-    """Run the command in this process; returns exit code, stdout (bytes) and stderr (text)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["engine", *map(str, arguments)])
-        capfdbinary.readouterr()
-        code = main()
-        sys.stdout.flush()
-        out, err = capfdbinary.readouterr()
-        return code, out, err.decode()
-
-    return run
 
 
 def one_sentence(err):
@@ -395,50 +379,6 @@ def test_help_has_examples_line_by_line(engine, verb):
     examples = out.decode().split("Examples:\n")[1].split("\n\n")[0].splitlines()
     assert len(examples) >= 3
     assert all(line.strip().startswith(" ".join(["engine", *verb])) for line in examples)
-
-
-# Models
-
-
-@pytest.fixture
-def shipped(model, monkeypatch):
-    monkeypatch.setattr("engine.registry.models_folder", lambda: Path(model).parent)
-
-
-def test_models_list(engine, shipped):
-    code, out, err = engine("models", "list")
-    assert (code, err) == (0, "")
-    assert out.decode().split() == ["tiny", "tag", "3", "labels", "8000", "Hz", "Apache-2.0"]
-
-
-def test_models_show_prints_the_card(engine, shipped, model):
-    code, out, err = engine("models", "show", "tiny")
-    assert (code, err) == (0, "")
-    shown = dict(line.split(maxsplit=1) for line in out.decode().splitlines())
-    assert shown["name"] == "tiny"
-    assert shown["labels"] == "low, high, both"
-    assert shown["frontend.sample_rate"] == "8000"
-    assert shown["attribution"] == "Zoë"
-    assert "golden" not in " ".join(shown)
-    code, out, err = engine("models", "show", model, "--json")
-    assert (code, err) == (0, "")
-    assert json.loads(out) == Tagger(model).card.to_dict()
-    assert "Zoë" in out.decode()
-
-
-def test_models_verify(engine, shipped, model, tmp_path):
-    code, out, err = engine("models", "verify", "tiny")
-    assert (code, err) == (0, "")
-    assert out.startswith(b"tiny is intact")
-    changed = bytearray(Path(model).read_bytes())
-    at = changed.find(tiny_models.WEIGHTS.tobytes())
-    assert at > 0
-    changed[at] ^= 1
-    (tmp_path / "changed.onnx").write_bytes(changed)
-    code, out, err = engine("models", "verify", tmp_path / "changed.onnx")
-    assert (code, out) == (1, b"")
-    assert "changed" in one_sentence(err)
-    assert engine("models", "verify", "no-such-model")[0] == 1
 
 
 # As a process: streams, pipes, signals

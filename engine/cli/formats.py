@@ -51,14 +51,14 @@ class TextWriter:
     def __init__(self, stream: BinaryIO, selection: Selection, paths: Sequence[str], labels: Sequence[str]) -> None:
         self._stream = stream
         self._selection = replace(selection, top_k=selection.top_k or LABELS_IN_TEXT)
-        self._name_width = min(MAX_NAME_WIDTH, max(len(_printable(path)) for path in paths))
+        self._name_width = min(MAX_NAME_WIDTH, max(len(printable(path)) for path in paths))
         self._label_width = max(map(len, labels))
 
     def write(self, clip: Clip) -> None:
         """Print the line."""
         tags = self._selection.tags(clip)
         columns = [f"{tag.label:<{self._label_width}} {tag.score:5.2f}" for tag in tags] or ["-"]
-        line = "  ".join([f"{_printable(clip.path or ''):<{self._name_width}}", *columns])
+        line = "  ".join([f"{printable(clip.path or ''):<{self._name_width}}", *columns])
         # Names that are not valid Unicode come out as the bytes they are.
         self._stream.write((line + "\n").encode("utf-8", "surrogateescape"))
         self._stream.flush()
@@ -168,7 +168,7 @@ WRITERS: dict[str, type[TextWriter | JsonLinesWriter | CsvWriter]] = {
 }
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """Return a name on one line: control characters escaped, bytes that are not valid Unicode kept."""
 
     def kept(character: str) -> bool:

@@ -1,0 +1,148 @@
+"""A model card as text for a person: sections, wrapped lists, units, and only what the model has."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any
+
+from engine.cli.formats import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from engine.card import ModelCard, ModelOutput
+    from engine.frontend import FrontendConfig
+
+    Rows = Iterator[tuple[str, str]]
+
+SCORES = {
+    "sigmoid": "sigmoid: labels are independent of each other",
+    "softmax": "softmax: labels exclude each other",
+    "distance": "distances",
+}
+PADS = {
+    "zeros": "filled with zeros",
+    "repeat": "filled with its own audio again",
+    "none": "left short",
+    "frames": "left short, its missing frames set to {}",
+}
+REDUCES = {"max": "the largest of its windows'", "mean": "the mean of its windows'"}
+
+
+def card_text(card: ModelCard, path: Path, width: int) -> str:
+    """Return a card as lines of at most ``width`` characters, where words allow it."""
+    sections: dict[str, Rows] = {
+        f"{card.name}, a model to {card.task}": _origin(card, path),
+        f"Labels ({len(card.labels)})": iter([("", ", ".join(card.labels))]),
+        "Rows" if card.sample_rate is None else "Sound": _windows(card),
+        "Front end": _front_end(card.frontend),
+        "Network": _network(card),
+        "Thresholds": _thresholds(card),
+        "Metrics": _metrics(card.metrics),
+        "Integrity": _integrity(card),
+        "Attribution": iter([("", card.attribution)]),
+    }
+    blocks = []
+    for title, rows in sections.items():
+        if given := [(name, printable(value)) for name, value in rows if value]:
+            blocks.append("\n".join([title, *_aligned(given, width)]))
+    return "\n\n".join(blocks)
+
+
+def _origin(card: ModelCard, path: Path) -> Rows:
+    yield "file", str(path)
+    yield "training data", card.training_data
+    yield "licence", card.licence
+    yield "commit", card.commit
+
+
+def _windows(card: ModelCard) -> Rows:
+    def length(count: int | None) -> str:
+        if count is None:
+            return ""
+        if card.sample_rate is None:
+            seconds = "" if card.input.row_s is None else f" ({count * card.input.row_s:g} s)"
+            return f"{count} rows{seconds}"
+        return f"{count / card.sample_rate:g} s ({count} samples)"
+
+    yield "rate", f"{card.sample_rate} Hz" if card.sample_rate is not None else ""
+    yield "window", length(card.window)
+    yield "hop", length(card.hop)
+    yield "context", length(card.input.context or None)
+    yield "last window", PADS[card.pad].format(f"{card.input.frame_padding:g}")
+    yield "frame", length(card.frame_length)
+    yield "frame hop", length(card.frame_hop)
+    if card.score is not None:
+        yield "scores", SCORES[card.score]
+        yield "of a clip", REDUCES[card.reduce]
+
+
+def _front_end(config: FrontendConfig | None) -> Rows:
+    """Give the settings that every front end has, and of the others those that differ from the default."""
+    for field in fields(config) if config is not None else ():
+        value = getattr(config, field.name)
+        if field.default is MISSING or value != field.default:
+            yield field.name, _summary(value) if isinstance(value, tuple) else str(value)
+
+
+def _network(card: ModelCard) -> Rows:
+    def port(output: ModelOutput | None) -> str:
+        return "" if output is None else f"{output.name} ({', '.join(output.axes)})"
+
+    yield "input", f"{card.input.name} ({', '.join(card.input.axes)}), {card.input.kind}"
+    for state in card.input.states:
+        yield "state", f"{state.name} {list(state.shape)}, next from {state.output}"
+    for constant in card.input.constants:
+        yield "constant", f"{constant.name} {list(constant.shape)}, always {constant.dtype} {constant.value}"
+    yield "scores", port(card.outputs.scores)
+    yield "frames", port(card.outputs.frames)
+    if card.outputs.embedding is not None:
+        length = " of length one" if card.embedding_normalised else ""
+        yield "embedding", f"{port(card.outputs.embedding)}, {card.embedding_size} numbers{length}"
+
+
+def _thresholds(card: ModelCard) -> Rows:
+    yield "method", card.threshold_method
+    yield "values", ", ".join(f"{label} {value:.4g}" for label, value in card.thresholds.items())
+
+
+def _metrics(values: Mapping[str, Any], prefix: str = "") -> Rows:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _metrics(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and any(isinstance(item, list | dict) for item in value):
+            yield printable(prefix + name), f"{len(value)} rows, which --json shows"
+        else:
+            items = value if isinstance(value, list) else [value]
+            yield printable(prefix + name), ", ".join(f"{i:.4g}" if isinstance(i, float) else str(i) for i in items)
+
+
+def _integrity(card: ModelCard) -> Rows:
+    if card.golden is None:
+        yield "golden check", "none"
+    else:
+        yield "golden check", f"{card.golden.clip}, {card.golden.tolerance:g} allowed"
+        for name in ("scores", "embedding"):
+            values = getattr(card.golden, name)
+            yield name, "" if values is None else _summary(values)
+    yield "model_sha256", card.model_sha256
+    yield "card_sha256", card.card_sha256
+
+
+def _summary(values: Sequence[float]) -> str:
+    return f"{len(values)} values from {min(values):.4g} to {max(values):.4g}"
+
+
+def _aligned(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
+    column = 2 + max((len(name) + 2 for name, _ in rows if name), default=0)
+    for name, value in rows:
+        yield from textwrap.wrap(
+            value,
+            max(width, column + 20),
+            initial_indent=f"  {name}".ljust(column),
+            subsequent_indent=" " * column,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
