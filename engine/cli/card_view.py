@@ -105,7 +105,8 @@ def _network(card: ModelCard) -> Rows:
 
 def _thresholds(card: ModelCard) -> Rows:
     yield "method", card.threshold_method
-    yield "values", ", ".join(f"{label} {value:.4g}" for label, value in card.thresholds.items())
+    given = [label for label in card.labels if label in card.thresholds]
+    yield "values", ", ".join(f"{label} {card.thresholds[label]:.4g}" for label in given)
 
 
 def _metrics(values: Mapping[str, Any], prefix: str = "") -> Rows:
