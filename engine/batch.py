@@ -1,4 +1,4 @@
-"""Many recordings at once: several are decoded and run at a time, results come in order, and a bad one spoils no other."""
+"""Many recordings: several are decoded and run at a time, results come in order, and a bad one spoils no other."""
 
 from __future__ import annotations
 
@@ -64,7 +64,16 @@ def run_batch(
     if type(workers) is not int or workers < 1:
         raise ConfigError(f"expected workers to be a whole number from 1 or None, got {workers!r}; correct it")
     model.check_options(options)
-    return _ordered(model, sources, on_error, workers, progress, _Stop(cancel), channel, options)
+    return _ordered(
+        model,
+        sources,
+        on_error=on_error,
+        workers=workers,
+        progress=progress,
+        stop=_Stop(cancel),
+        channel=channel,
+        options=options,
+    )
 
 
 class _Stop:
@@ -84,6 +93,7 @@ class _Stop:
 def _ordered(
     model: Model,
     sources: Iterable[Any],
+    *,
     on_error: OnError,
     workers: int,
     progress: Callable[[int], object] | None,

@@ -26,5 +26,5 @@ class ConfigError(EngineError, ValueError):
     """A setting is out of range or contradicts another one."""
 
 
-class Cancelled(EngineError):
+class Cancelled(EngineError):  # noqa: N818 - nothing went wrong
     """A long job ended early because its caller asked for that."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 Threshold: TypeAlias = float | Mapping[str, float]
 # For labels that the card gives no threshold.
 DEFAULT_THRESHOLD = 0.5
+# Times that should be equal are rounded apart; a nanosecond is below any sample.
+ROUNDING_S = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ def find_events(
     scores: NDArray[np.float32],
     labels: Sequence[str],
     thresholds: Sequence[float],
+    *,
     merge_gap_s: float = 0.0,
     min_duration_s: float = 0.0,
 ) -> list[Event]:
@@ -76,9 +80,11 @@ def find_events(
     Examples
     --------
     >>> starts, scores = np.arange(4.0), np.array([[0.9], [0.2], [0.6], [0.7]], np.float32)
-    >>> [(event.start_s, event.end_s) for event in find_events(starts, starts + 1, scores, ["dog"], [0.5])]
+    >>> events = find_events(starts, starts + 1, scores, ["dog"], [0.5])
+    >>> [(event.start_s, event.end_s) for event in events]
     [(0.0, 1.0), (2.0, 4.0)]
-    >>> [(event.start_s, event.end_s) for event in find_events(starts, starts + 1, scores, ["dog"], [0.5], 1.0)]
+    >>> events = find_events(starts, starts + 1, scores, ["dog"], [0.5], merge_gap_s=1)
+    >>> [(event.start_s, event.end_s) for event in events]
     [(0.0, 4.0)]
     """
     for name, value in (("merge_gap_s", merge_gap_s), ("min_duration_s", min_duration_s)):
@@ -90,14 +96,14 @@ def find_events(
         for group in _joined(starts_s[heard], ends_s[heard], merge_gap_s):
             spans = heard[group]
             start_s, end_s = float(starts_s[spans[0]]), float(ends_s[spans].max())
-            if end_s - start_s >= min_duration_s:
+            if end_s - start_s >= min_duration_s - ROUNDING_S:
                 found.append((start_s, column, Event(start_s, end_s, label, float(scores[spans, column].max()))))
     return [event for _, _, event in sorted(found, key=lambda entry: entry[:2])]
 
 
 def threshold_of(label: str, threshold: Threshold | None, card_thresholds: Mapping[str, float] | None) -> float:
     """Return the threshold of one label: the caller's where given, else the card's, else one half."""
-    if isinstance(threshold, float | int):
+    if threshold is not None and not isinstance(threshold, Mapping):
         return float(threshold)
     for thresholds in (threshold, card_thresholds):
         if thresholds is not None and label in thresholds:
@@ -109,8 +115,7 @@ def _joined(starts_s: NDArray[np.float64], ends_s: NDArray[np.float64], gap_s: f
     """Yield the runs of spans with at most ``gap_s`` between each and the latest end before it."""
     if starts_s.size == 0:
         return
-    # The times of neighbouring frames are rounded apart; a nanosecond is below any sample.
-    apart = starts_s[1:] > np.maximum.accumulate(ends_s)[:-1] + gap_s + 1e-9
+    apart = starts_s[1:] > np.maximum.accumulate(ends_s)[:-1] + gap_s + ROUNDING_S
     edges = [0, *(np.flatnonzero(apart) + 1), starts_s.size]
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in itertools.pairwise(edges):
         yield slice(first, last)

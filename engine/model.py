@@ -176,9 +176,7 @@ class Model:
                     raise Cancelled(f"cancelled after {window.end_s:.3f} s of {reader.label}")
             return self._clip(reader.name, tuple(windows), resolved)
 
-    def windows(
-        self, source: Any, *, channel: int | None = None, **options: Unpack[CallOptions]
-    ) -> Iterator[Window]:
+    def windows(self, source: Any, *, channel: int | None = None, **options: Unpack[CallOptions]) -> Iterator[Window]:
         """Yield the windows of a recording in time order, reading as far as is needed; memory stays constant.
 
         Parameters
@@ -273,9 +271,7 @@ class Model:
                 f"got window_s={window / rate:g}; leave window_s out"
             )
 
-    def _listener(
-        self, options: ResolvedOptions, rate: float, label: str, n_features: int | None = None
-    ) -> Listener:
+    def _listener(self, options: ResolvedOptions, rate: float, label: str, n_features: int | None = None) -> Listener:
         return Listener(self._network, self._front_end, options, rate, label, n_features)
 
     def _clip(self, path: str | None, windows: tuple[Window, ...], options: ResolvedOptions) -> Clip:
@@ -299,7 +295,7 @@ def _as_rows(rows: Any) -> NDArray[np.float32]:
         raise AudioError(f"expected rows of numbers, got {type(rows).__name__}: {error}; convert it") from None
     if not numbers or values.ndim != 2 or 0 in values.shape:
         raise AudioError(
-            f"expected rows of shape (n_rows, n_features), at least one, got {values.dtype} {values.shape}; reshape them"
+            f"expected rows of shape (n_rows, n_features), one or more, got {values.dtype} {values.shape}; reshape them"
         )
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and that is refused
         values = np.ascontiguousarray(values, np.float32)
@@ -312,5 +308,7 @@ def _as_rows(rows: Any) -> NDArray[np.float32]:
 def _opened_again(session: Session, card: ModelCard) -> Model:
     """Return a model from a pickle; its file may be another one by now."""
     if read_card(session.metadata) != card:
-        raise ModelError(f"expected the model {card.name!r} that was pickled, its file has changed since; open it again")
+        raise ModelError(
+            f"expected the model {card.name!r} that was pickled, its file has changed since; open it again"
+        )
     return Model(session, card)

@@ -73,7 +73,11 @@ class Network:
         outputs = card.outputs
         self._outputs = {
             kind: _Output(output, len(card.labels) if "label" in output.axes else (card.embedding_size or 0))
-            for kind, output in (("scores", outputs.scores), ("embedding", outputs.embedding), ("frames", outputs.frames))
+            for kind, output in (
+                ("scores", outputs.scores),
+                ("embedding", outputs.embedding),
+                ("frames", outputs.frames),
+            )
             if output is not None
         }
         self._names = [output.name for output in self._outputs.values()]
@@ -104,7 +108,9 @@ class Network:
         ModelError, DeviceError
             The network failed, or gave something else than the card says.
         """
-        values = self.session.run(self._names, {self.card.input.name: self._arranged(contents)} | self._constants | state)
+        values = self.session.run(
+            self._names, {self.card.input.name: self._arranged(contents)} | self._constants | state
+        )
         for held, value in zip(self.card.input.states, values[len(self._outputs) :], strict=True):
             state[held.name] = value
         found = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from numbers import Real
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -112,28 +114,27 @@ def resolve(
     )
 
 
-def _count(name: str, seconds: float, rate: float) -> int:
-    valid = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds * rate < 2**31
-    count = round(seconds * rate) if valid else 0
+def _count(name: str, seconds: Any, rate: float) -> int:
+    valid = not isinstance(seconds, bool) and isinstance(seconds, Real) and 0 < float(seconds) * rate < 2**31
+    count = round(float(seconds) * rate) if valid else 0
     if count < 1:
         raise ConfigError(f"expected {name} to be a positive number of seconds, got {seconds!r}; correct it")
     return count
 
 
 def _check_threshold(card: ModelCard, threshold: Threshold | None) -> None:
+    numbers: list[Any]
     if isinstance(threshold, Mapping):
         _check_labels(card, "threshold", threshold)
         numbers = list(threshold.values())
     else:
         numbers = [] if threshold is None else [threshold]
     for number in numbers:
-        if not isinstance(number, int | float) or np.isnan(number):
+        if not isinstance(number, Real) or math.isnan(number):
             raise ConfigError(f"expected threshold to be a number, or one for each label, got {number!r}; correct it")
 
 
-def _columns(
-    card: ModelCard, allow: Collection[str] | None, deny: Collection[str] | None
-) -> NDArray[np.intp] | None:
+def _columns(card: ModelCard, allow: Collection[str] | None, deny: Collection[str] | None) -> NDArray[np.intp] | None:
     if allow is None and deny is None:
         return None
     for name, labels in (("labels_allow", allow), ("labels_deny", deny)):

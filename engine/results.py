@@ -204,7 +204,13 @@ class Clip(_Scored):
         order = np.argsort(starts_s, kind="stable")  # the frames of overlapping windows interleave
         thresholds = [threshold_of(label, threshold, self.labelling.thresholds) for label in self.labels]
         return find_events(
-            starts_s[order], ends_s[order], scores[order], self.labels, thresholds, merge_gap_s, min_duration_s
+            starts_s[order],
+            ends_s[order],
+            scores[order],
+            self.labels,
+            thresholds,
+            merge_gap_s=merge_gap_s,
+            min_duration_s=min_duration_s,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -224,5 +230,5 @@ def _spans(window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64], ND
     if window.frames is None:
         return np.array([window.start_s]), np.array([window.end_s]), window.scores[np.newaxis]
     frames = window.frames
-    starts_s = window.start_s + frames.hop_s * np.arange(len(frames.scores))
+    starts_s = window.start_s + frames.hop_s * np.arange(len(frames.scores), dtype=np.float64)
     return starts_s, np.minimum(starts_s + frames.length_s, window.end_s), frames.scores

@@ -150,7 +150,7 @@ class Session:
             again = Session(self._arguments[0], self.device, self.threads)
             if again.metadata != self.metadata:
                 raise ModelError("expected the model that was opened, its file has changed since; open it again")
-            self._runtime, self._buffers = again._runtime, again._buffers  # noqa: SLF001
+            self._runtime, self._buffers = again._runtime, again._buffers
         self._process = os.getpid()
 
 

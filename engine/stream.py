@@ -117,7 +117,9 @@ class WindowStream:
 
 def _check_rates(sample_rate: int, model_rate: int) -> None:
     if type(sample_rate) is not int or not 0 < sample_rate <= MAX_SAMPLE_RATE:
-        raise ConfigError(f"expected a sample rate in whole Hz from 1 to {MAX_SAMPLE_RATE}, got {sample_rate!r}; correct it")
+        raise ConfigError(
+            f"expected a sample rate in whole Hz from 1 to {MAX_SAMPLE_RATE}, got {sample_rate!r}; correct it"
+        )
     low, high = sorted((sample_rate, model_rate))
     if high > low * MAX_RESAMPLING_RATIO:
         raise ConfigError(

@@ -128,4 +128,3 @@ def cut_windows(blocks: Iterable[NDArray[np.float32]], window: int, hop: int, pa
     for block in blocks:
         yield from cutter.push(block)
     yield from cutter.flush()
-
