@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -53,6 +53,15 @@ class WindowCutter:
         Samples before each window that come with it; zeros stand before the waveform's start.
     n_features : int or None
         Cuts rows of shape (n_rows, n_features) instead of samples.
+
+    Examples
+    --------
+    >>> cutter = WindowCutter(window=4, hop=2, pad="zeros")
+    >>> for cut in [*cutter.push(np.arange(7, dtype=np.float32)), *cutter.flush()]:
+    ...     print(cut.start, cut.end, cut.samples)
+    0 4 [0. 1. 2. 3.]
+    2 6 [2. 3. 4. 5.]
+    4 7 [4. 5. 6. 0.]
     """
 
     def __init__(self, window: int, hop: int, pad: Pad, context: int = 0, n_features: int | None = None) -> None:
@@ -110,21 +119,3 @@ class WindowCutter:
         self._covered = cut.end
         self._start += self._hop
         return cut
-
-
-def cut_windows(blocks: Iterable[NDArray[np.float32]], window: int, hop: int, pad: Pad) -> Iterator[Cut]:
-    """Yield the windows of a waveform given as consecutive blocks; see ``WindowCutter``.
-
-    Examples
-    --------
-    >>> blocks = [np.arange(4, dtype=np.float32), np.arange(4, 7, dtype=np.float32)]
-    >>> for cut in cut_windows(blocks, window=4, hop=2, pad="zeros"):
-    ...     print(cut.start, cut.end, cut.samples)
-    0 4 [0. 1. 2. 3.]
-    2 6 [2. 3. 4. 5.]
-    4 7 [4. 5. 6. 0.]
-    """
-    cutter = WindowCutter(window, hop, pad)
-    for block in blocks:
-        yield from cutter.push(block)
-    yield from cutter.flush()

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.windows import WindowCutter, cut_windows
+from engine.windows import WindowCutter
 
 
-def slow_windows(samples, window, hop, pad):
-    """Windows of a waveform held whole: the rule, one window after the other."""
+def slow_windows(samples, window, hop, pad, context=0):
+    """Windows of a waveform held whole, as (start, end, content): the rule, one window after the other."""
     windows, start, covered = [], 0, 0
     while covered < len(samples):
         end = min(start + window, len(samples))
@@ -20,36 +20,61 @@ def slow_windows(samples, window, hop, pad):
             content += [0] * (window - len(content))
         elif pad == "repeat":
             content = [content[i % len(content)] for i in range(window)]
-        windows.append((start, end, content))
+        before = [samples[i] if i >= 0 else 0 for i in range(start - context, start)]
+        windows.append((start, end, before + content))
         start, covered = start + hop, end
     return windows
+
+
+def cut_in_blocks(cutter, blocks):
+    for block in blocks:
+        yield from cutter.push(block)
+    yield from cutter.flush()
 
 
 @given(
     data=st.data(),
     n_samples=st.integers(0, 60),
     window=st.integers(1, 20),
-    pad=st.sampled_from(["zeros", "repeat", "none"]),
+    pad=st.sampled_from(["zeros", "repeat", "none", "frames"]),
+    context=st.integers(0, 30),
 )
-def test_any_blocks_give_the_windows_of_the_whole(data, n_samples, window, pad):
+def test_any_blocks_give_the_windows_of_the_whole(data, n_samples, window, pad, context):
     hop = data.draw(st.integers(1, window))
     edges = sorted(data.draw(st.lists(st.integers(0, n_samples), max_size=6)))
     samples = np.arange(1, n_samples + 1, dtype=np.float32)
-    cuts = list(cut_windows(np.split(samples, edges), window, hop, pad))
-    assert [(cut.start, cut.end, cut.samples.tolist()) for cut in cuts] == slow_windows(samples, window, hop, pad)
+    cuts = list(cut_in_blocks(WindowCutter(window, hop, pad, context), np.split(samples, edges)))
+    got = [(cut.start, cut.end, cut.samples.tolist()) for cut in cuts]
+    assert got == slow_windows(samples, window, hop, pad, context)
+
+
+@given(
+    data=st.data(),
+    n_rows=st.integers(0, 30),
+    window=st.integers(1, 10),
+    pad=st.sampled_from(["zeros", "repeat", "none"]),
+)
+def test_rows_are_cut_as_samples_are(data, n_rows, window, pad):
+    hop = data.draw(st.integers(1, window))
+    edges = sorted(data.draw(st.lists(st.integers(0, n_rows), max_size=4)))
+    samples = np.arange(1, n_rows + 1, dtype=np.float32)
+    rows = np.stack([samples, -samples], axis=1)
+    cuts = list(cut_in_blocks(WindowCutter(window, hop, pad, n_features=2), np.split(rows, edges)))
+    assert [(cut.start, cut.end, cut.samples[:, 0].tolist()) for cut in cuts] == slow_windows(samples, window, hop, pad)
+    assert all(np.array_equal(cut.samples[:, 1], -cut.samples[:, 0]) for cut in cuts)
 
 
 @pytest.mark.parametrize(
     ("n_samples", "ends"), [(1, [1]), (9, [9]), (10, [10]), (11, [10, 11]), (15, [10, 15]), (16, [10, 15, 16])]
 )
 def test_a_window_exists_while_it_holds_new_audio(n_samples, ends):
-    cuts = list(cut_windows([np.ones(n_samples, np.float32)], window=10, hop=5, pad="zeros"))
+    cuts = list(cut_in_blocks(WindowCutter(10, 5, "zeros"), [np.ones(n_samples, np.float32)]))
     assert [cut.end for cut in cuts] == ends
     assert [cut.start for cut in cuts] == [5 * k for k in range(len(ends))]
 
 
 def test_windows_do_not_share_memory():
-    first, second = cut_windows([np.arange(4, dtype=np.float32)], window=2, hop=2, pad="zeros")
+    first, second = cut_in_blocks(WindowCutter(2, 2, "zeros"), [np.arange(4, dtype=np.float32)])
     second.samples[:] = 9
     np.testing.assert_array_equal(first.samples, [0, 1])
 
@@ -66,7 +91,7 @@ def test_two_hours_are_cut_in_the_memory_of_a_window():
     blocks = (block for _ in range(2 * 3600 * rate // block.size))
     tracemalloc.start()
     try:
-        n_windows = sum(1 for _ in cut_windows(blocks, window=5 * rate, hop=5 * rate, pad="zeros"))
+        n_windows = sum(1 for _ in cut_in_blocks(WindowCutter(5 * rate, 5 * rate, "zeros"), blocks))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -76,11 +76,15 @@ def build(
     inputs: dict[str, list[int | str]],
     outputs: dict[str, list[int | str] | None],
     constants: dict[str, np.ndarray],
+    types: dict[str, int] | None = None,
 ) -> onnx.ModelProto:
-    """A float32 network of opset 20."""
+    """A network of opset 20; its inputs and outputs are float32 but for those in ``types``."""
 
     def ports(shapes: dict[str, list[int | str] | None]) -> list[onnx.ValueInfoProto]:
-        return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+        return [
+            helper.make_tensor_value_info(name, (types or {}).get(name, TensorProto.FLOAT), shape)
+            for name, shape in shapes.items()
+        ]
 
     initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "tiny", ports(inputs), ports(outputs), initializers)
