@@ -6,6 +6,7 @@ depend on its neighbours.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack
 
 import numpy as np
@@ -212,9 +213,8 @@ class Model:
         ConfigError
             An option is out of range.
         """
-        return self._listener(
-            self._resolved(self.sample_rate, options | {"batch_size": 1}), self.sample_rate, "the stream"
-        )
+        resolved = replace(self._resolved(self.sample_rate, options), batch_size=1)
+        return self._listener(resolved, self.sample_rate, "the stream")
 
     def rows(self, rows: NDArray[np.float32], row_s: float | None = None, **options: Unpack[CallOptions]) -> Clip:
         """Return the outputs for a recording that is given as rows of embeddings, for a model that takes those.

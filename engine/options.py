@@ -93,6 +93,11 @@ def resolve(
         A value that is out of range, contradicts another or names a label that the model does not have.
     """
     window = card.window if window_s is None else _count("window_s", window_s, rate)
+    if card.frontend is not None and card.frontend.n_frames(window) == 0:
+        raise ConfigError(
+            f"expected window_s to hold a frame of {card.name!r}, {card.frontend.win_length / rate:g} s, got "
+            f"{window_s!r}; raise it"
+        )
     hop = min(card.hop, window) if hop_s is None else _count("hop_s", hop_s, rate)
     if hop > window:
         raise ConfigError(
