@@ -70,7 +70,7 @@ def open_audio(source: Source, sample_rate: int | None = None, channel: int | No
     AudioError
         When the source cannot be opened, has no such channel, or its rate cannot be brought to ``sample_rate``.
     """
-    return AudioReader(_recording(source), sample_rate, channel)
+    return AudioReader(open_recording(source), sample_rate, channel)
 
 
 def load(source: Source, sample_rate: int | None = None, channel: int | None = None) -> tuple[NDArray[np.float32], int]:
@@ -191,7 +191,9 @@ class AudioReader:
             raise AudioError(f"expected audio, got {length} in {self._source.label}; give a longer recording")
 
 
-def _recording(source: object) -> _Recording:
+def open_recording(source: object) -> _Recording:
+    """Return what reads a source at its own rate, with all of its channels; sources as for `open_audio`."""
+
     if isinstance(source, tuple) and len(source) == 2:
         return ArraySamples(*source)
     if isinstance(source, Mapping):

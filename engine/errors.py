@@ -26,5 +26,9 @@ class ConfigError(EngineError, ValueError):
     """A setting is out of range or contradicts another one."""
 
 
+class ArchiveError(EngineError):
+    """An archive cannot be written or read."""
+
+
 class Cancelled(EngineError):  # noqa: N818 - nothing went wrong
     """A long job ended early because its caller asked for that."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack
 
 import numpy as np
 
-from engine.audio import open_audio
+from engine.audio import AudioReader, open_audio
 from engine.card import read_card
 from engine.errors import AudioError, Cancelled, ConfigError, ModelError
 from engine.frontend import LogMel
@@ -198,10 +198,19 @@ class Model:
         ConfigError
             An option is out of range.
         """
-        resolved = self._resolved(self.sample_rate, options)
         with open_audio(source, sample_rate=self.sample_rate, channel=channel) as reader:
-            listener = self._listener(resolved, self.sample_rate, reader.label)
-            yield from _heard(listener, reader.blocks(max(BLOCK_SAMPLES, resolved.window)))
+            yield from self.listen(reader, **options)
+
+    def listen(self, reader: AudioReader, **options: Unpack[CallOptions]) -> Iterator[Window]:
+        """Yield the windows of a recording that is open at the model's rate; errors as for ``windows``."""
+        resolved = self._resolved(self.sample_rate, options)
+        listener = self._listener(resolved, self.sample_rate, reader.label)
+        yield from _heard(listener, reader.blocks(max(BLOCK_SAMPLES, resolved.window)))
+
+    def windowing(self, window_s: float | None = None, hop_s: float | None = None) -> tuple[int, int]:
+        """Return window and hop in samples for what a call asks for; errors as for ``windows``."""
+        resolved = self._resolved(self.sample_rate, {"window_s": window_s, "hop_s": hop_s})
+        return resolved.window, resolved.hop
 
     def live(self, **options: Unpack[CallOptions]) -> Listener:
         """Return a listener for audio that comes as it happens, at the model's rate: each window as soon as it is full.

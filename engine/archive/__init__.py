@@ -1,0 +1,13 @@
+"""Archives: many recordings to tags and embeddings in Parquet tables, resumable, with nothing lost.
+
+>>> from engine.archive import run
+"""
+
+from __future__ import annotations
+
+from engine.archive.items import Item
+from engine.archive.run import Summary, run
+from engine.archive.scan import scan
+from engine.archive.supervisor import Progress
+
+__all__ = ["Item", "Progress", "Summary", "run", "scan"]

@@ -1,0 +1,26 @@
+"""pyarrow, imported when an archive is first used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.errors import ConfigError
+
+
+def pyarrow() -> Any:
+    """Return the package; a ConfigError with the line that installs it where it is missing."""
+    try:
+        import pyarrow as package
+    except ImportError as error:
+        raise ConfigError(
+            "expected the package pyarrow, which archives are written with; pip install 'sound-engine[archive]'"
+        ) from error
+    return package
+
+
+def parquet() -> Any:
+    """Return ``pyarrow.parquet``."""
+    pyarrow()
+    import pyarrow.parquet as package
+
+    return package

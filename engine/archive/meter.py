@@ -1,0 +1,62 @@
+"""Measuring a recording while it is decoded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# -80 dBFS.
+SILENCE = 1e-4
+# 16-bit full scale, and what coders that overshoot decode to.
+FULL_SCALE = 1 - 2**-15
+
+
+class Meter:
+    """A recording that measures what is read from it.
+
+    Parameters
+    ----------
+    recording : object
+        With ``name``, ``label``, ``sample_rate``, ``channels``, ``read`` and ``close``, as the decoders have.
+
+    Attributes
+    ----------
+    n_frames : int
+        Samples per channel so far.
+    peak : float
+        Largest absolute sample so far.
+    clipped, silent : int
+        Samples at full scale and below -80 dBFS so far, of all channels.
+    """
+
+    def __init__(self, recording: Any) -> None:
+        self._recording = recording
+        self.name: str | None = recording.name
+        self.label: str = recording.label
+        self.sample_rate: Any = recording.sample_rate
+        self.channels: int = recording.channels
+        self.n_frames = 0
+        self.peak = 0.0
+        self.clipped = 0
+        self.silent = 0
+
+    def read(self) -> NDArray[np.float32]:
+        """Return the recording's next samples, shape (k, channels)."""
+        frames: NDArray[np.float32] = self._recording.read()
+        if len(frames):
+            level = np.abs(frames)
+            peak = float(level.max())
+            self.n_frames += len(frames)
+            self.peak = max(self.peak, peak)
+            if peak >= FULL_SCALE:
+                self.clipped += int(np.count_nonzero(level >= FULL_SCALE))
+            self.silent += int(np.count_nonzero(level < SILENCE))
+        return frames
+
+    def close(self) -> None:
+        """Release the recording."""
+        self._recording.close()

@@ -1,0 +1,150 @@
+"""The plan of an archive: fixed shards of recordings, written before any work and never changed, only added to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.archive.durable import replace_file
+from engine.archive.items import Item
+from engine.archive.settings import ArchiveSettings
+from engine.errors import ConfigError
+from engine.fingerprint import canonical_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+FORMAT = "sound-engine archive"
+VERSION = 1
+# Small enough that a few workers share even a small archive evenly, and that little is done twice after a crash.
+SHARD_BYTES = 128 << 20
+SHARD_ITEMS = 128
+# For items whose size is not known before they are opened.
+TYPICAL_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A part of an archive that is done at once.
+
+    Attributes
+    ----------
+    index : int
+        Of the shard, from 0.
+    first : int
+        ``file_id`` of its first item; the others count on.
+    items : tuple of Item
+    """
+
+    index: int
+    first: int
+    items: tuple[Item, ...]
+
+    def fingerprint(self, settings: ArchiveSettings) -> str:
+        """Return what its results are a function of: the settings and the items, as 64 hexadecimal digits."""
+        items = [[item.uri, item.size, item.modified] for item in self.items]
+        content = {"settings": settings.fingerprint, "index": self.index, "first": self.first, "items": items}
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def make_shards(
+    items: Iterable[Item],
+    first_index: int = 0,
+    first_file: int = 0,
+    max_bytes: int = SHARD_BYTES,
+    max_items: int = SHARD_ITEMS,
+) -> Iterator[Shard]:
+    """Divide items, in their order, into shards of at most so many bytes and items; a larger item has its own.
+
+    Examples
+    --------
+    >>> items = [Item("a.wav", 60), Item("b.wav", 60), Item("c.wav", 10)]
+    >>> [[item.uri for item in shard.items] for shard in make_shards(items, max_bytes=100)]
+    [['a.wav'], ['b.wav', 'c.wav']]
+    """
+    held: list[Item] = []
+    held_bytes, index, first = 0, first_index, first_file
+    for item in items:
+        size = TYPICAL_BYTES if item.size is None else item.size
+        if held and (held_bytes + size > max_bytes or len(held) == max_items):
+            yield Shard(index, first, tuple(held))
+            index, first, held, held_bytes = index + 1, first + len(held), [], 0
+        held.append(item)
+        held_bytes += size
+    if held:
+        yield Shard(index, first, tuple(held))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A manifest that has been read.
+
+    Attributes
+    ----------
+    settings : ArchiveSettings
+    model : str
+        What the model was opened with: a name or a path.
+    shards : tuple of Shard
+    """
+
+    settings: ArchiveSettings
+    model: str
+    shards: tuple[Shard, ...]
+
+    @property
+    def n_items(self) -> int:
+        """How many recordings there are."""
+        return sum(len(shard.items) for shard in self.shards)
+
+
+def write_plan(path: Path, settings: ArchiveSettings, model: str, shards: Iterable[Shard]) -> Plan:
+    """Write a manifest, whole or not at all, and return it; one JSON object per line, the settings first."""
+    kept = []
+    with replace_file(path) as file:
+        header = {"format": FORMAT, "version": VERSION, "model": model, "settings": settings.to_dict()}
+        file.write(_line(header))
+        for shard in shards:
+            kept.append(shard)
+            items = [[item.uri, item.size, item.modified] for item in shard.items]
+            file.write(_line({"shard": shard.index, "first": shard.first, "items": items}))
+    return Plan(settings, model, tuple(kept))
+
+
+def read_plan(path: Path) -> Plan:
+    """Return the plan in a manifest.
+
+    Raises
+    ------
+    ConfigError
+        There is none, or it is damaged or of another version.
+    """
+    try:
+        header, *lines = path.read_bytes().splitlines()
+        values = json.loads(header)
+        if (values["format"], values["version"]) != (FORMAT, VERSION):
+            raise ConfigError(
+                f"expected a manifest of version {VERSION}, got version {values['version']!r} in {path}; use the "
+                "sound-engine that made it"
+            )
+        shards = tuple(_shard(json.loads(line)) for line in lines)
+        return Plan(ArchiveSettings.from_dict(values["settings"]), values["model"], shards)
+    except FileNotFoundError:
+        raise ConfigError(f"expected an archive, found no manifest at {path}; run engine archive run first") from None
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(
+            f"expected the manifest of an archive at {path}, it is damaged: {error}; start anew"
+        ) from error
+
+
+def _shard(values: dict[str, Any]) -> Shard:
+    return Shard(values["shard"], values["first"], tuple(Item(*item) for item in values["items"]))
+
+
+def _line(values: dict[str, Any]) -> bytes:
+    # ASCII: names that are not valid Unicode come back as they were.
+    return json.dumps(values, ensure_ascii=True, allow_nan=False).encode() + b"\n"

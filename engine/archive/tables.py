@@ -1,0 +1,216 @@
+"""The tables of an archive: what the columns mean, and writing them row by row in bounded memory."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from engine.archive.arrow import parquet, pyarrow
+from engine.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+    from types import TracebackType
+
+    from engine.archive.settings import ArchiveSettings
+    from engine.results import Window
+
+# Rows that are held before they are written: a few megabytes for most models.
+ROWS_HELD = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRow:
+    """What happened to one recording.
+
+    Attributes
+    ----------
+    file_id : int
+        Its number in the archive.
+    uri : str
+        Its name; bytes that are no Unicode are written as backslash escapes.
+    uri_bytes : bytes
+        The name exactly.
+    size : int or None
+        In bytes.
+    sha256 : str or None
+        Of its bytes; None where they could not be read.
+    duration_s : float or None
+    sample_rate, channels : int or None
+        As the recording has them.
+    n_windows : int
+    peak : float or None
+        Largest absolute sample.
+    clipped, silent : float or None
+        Share of the samples at full scale, and below -80 dBFS.
+    recorded_at : datetime or None
+        When the recording began, by the recorder's clock.
+    utc_offset_min : int or None
+        What that clock is ahead of UTC in minutes, where known.
+    recorded_from : str or None
+        Where the time was read: "guano", "bext", "audiomoth" or "name".
+    error_stage, error_type, error : str or None
+        Where and why there are no windows; None where all is well.
+    wall_s : float
+        What it took.
+    """
+
+    file_id: int
+    uri: str
+    uri_bytes: bytes
+    size: int | None = None
+    sha256: str | None = None
+    duration_s: float | None = None
+    sample_rate: int | None = None
+    channels: int | None = None
+    n_windows: int = 0
+    peak: float | None = None
+    clipped: float | None = None
+    silent: float | None = None
+    recorded_at: datetime | None = None
+    utc_offset_min: int | None = None
+    recorded_from: str | None = None
+    error_stage: str | None = None
+    error_type: str | None = None
+    error: str | None = None
+    wall_s: float = 0.0
+
+
+def file_schema(metadata: dict[str, str]) -> Any:
+    """Return the schema of the table of files."""
+    pa = pyarrow()
+    types = {
+        "file_id": pa.int64(),
+        "uri": pa.string(),
+        "uri_bytes": pa.binary(),
+        "size": pa.int64(),
+        "sha256": pa.string(),
+        "duration_s": pa.float64(),
+        "sample_rate": pa.int32(),
+        "channels": pa.int32(),
+        "n_windows": pa.int64(),
+        "peak": pa.float32(),
+        "clipped": pa.float32(),
+        "silent": pa.float32(),
+        "recorded_at": pa.timestamp("us"),
+        "utc_offset_min": pa.int16(),
+        "recorded_from": pa.string(),
+        "error_stage": pa.string(),
+        "error_type": pa.string(),
+        "error": pa.string(),
+        "wall_s": pa.float64(),
+    }
+    return pa.schema([(field.name, types[field.name]) for field in fields(FileRow)], metadata=metadata)
+
+
+def window_schema(settings: ArchiveSettings, metadata: dict[str, str]) -> Any:
+    """Return the schema of the table of windows: one row per window, times in seconds from the recording's start."""
+    pa = pyarrow()
+    columns = [
+        ("file_id", pa.int64()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("time", pa.timestamp("us")),
+    ]
+    if settings.labels:
+        columns.append(("scores", pa.list_(pa.float32(), len(settings.labels))))
+    if settings.embedding_size is not None:
+        columns.append(("embedding", pa.list_(pa.float32(), settings.embedding_size)))
+    return pa.schema(columns, metadata=metadata)
+
+
+def write_files(path: Path, rows: list[FileRow], metadata: dict[str, str]) -> None:
+    """Write a table of files."""
+    pa = pyarrow()
+    names = [field.name for field in fields(FileRow)]
+    records = [{name: getattr(row, name) for name in names} for row in rows]
+    table = pa.Table.from_pylist(records, schema=file_schema(metadata))
+    with _writing(path):
+        parquet().write_table(table, path, compression="zstd", write_page_checksum=True)
+
+
+class WindowWriter:
+    """Writes a table of windows as they come.
+
+    Parameters
+    ----------
+    path : Path
+    settings : ArchiveSettings
+    metadata : dict of str to str
+        Kept with the schema.
+    """
+
+    def __init__(self, path: Path, settings: ArchiveSettings, metadata: dict[str, str]) -> None:
+        self._schema = window_schema(settings, metadata)
+        self._settings = settings
+        self._path = path
+        # Scores and embeddings hardly compress; byte-wise they do a little, at a price that nothing else has.
+        with _writing(path):
+            self._writer = parquet().ParquetWriter(
+                path, self._schema, compression="zstd", use_dictionary=False, write_page_checksum=True
+            )
+        self._rows: list[tuple[int, Window, Any]] = []
+
+    def add(self, file_id: int, window: Window, recorded_at: datetime | None) -> None:
+        """Add a row."""
+        time = (
+            None
+            if recorded_at is None
+            else np.datetime64(recorded_at, "us") + np.timedelta64(round(window.start_s * 1e6), "us")
+        )
+        self._rows.append((file_id, window, time))
+        if len(self._rows) == ROWS_HELD:
+            self._flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After an error the file is thrown away; that its end cannot be written either would hide the error.
+        with contextlib.suppress(OSError) if error else _writing(self._path):
+            if error is None:
+                self._flush()
+            self._writer.close()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        pa = pyarrow()
+        rows, self._rows = self._rows, []
+        times = np.array([np.datetime64("NaT") if time is None else time for _, _, time in rows], "datetime64[us]")
+        columns = [
+            pa.array([file_id for file_id, _, _ in rows], pa.int64()),
+            pa.array([window.start_s for _, window, _ in rows], pa.float64()),
+            pa.array([window.end_s for _, window, _ in rows], pa.float64()),
+            pa.array(times),
+        ]
+        if self._settings.labels:
+            columns.append(_fixed_lists([window.scores for _, window, _ in rows]))
+        if self._settings.embedding_size is not None:
+            columns.append(_fixed_lists([window.embedding for _, window, _ in rows]))
+        with _writing(self._path):
+            self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say what cannot be written where; an ``OSError`` alone could also come from a recording."""
+    try:
+        yield
+    except OSError as error:
+        raise ArchiveError(
+            f"expected to write {path.parent}, got {error.strerror or error}; make room or choose another folder, then "
+            "run again with --resume"
+        ) from error
+
+
+def _fixed_lists(vectors: list[Any]) -> Any:
+    stacked = np.stack(vectors)
+    return pyarrow().FixedSizeListArray.from_arrays(stacked.reshape(-1), stacked.shape[1])

@@ -1,0 +1,111 @@
+"""A process that does shards: started by a run, and expendable."""
+
+from __future__ import annotations
+
+import signal
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.archive.shard import run_shard
+from engine.archive.store import Store
+from engine.errors import Cancelled, EngineError
+from engine.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+    from engine.archive.plan import Shard
+    from engine.archive.settings import ArchiveSettings
+    from engine.archive.shard import ShardReport
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A shard to do, without the recordings that killed workers before: ``file_id`` to what to say of them."""
+
+    shard: Shard
+    excluded: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A recording is in work."""
+
+    file_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDone:
+    """A recording is done, with or without success."""
+
+    duration_s: float
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The model is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardDone:
+    """The shard is written."""
+
+    report: ShardReport
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Nothing more comes: the model cannot be opened, or results cannot be written."""
+
+    reason: str
+
+
+def work(connection: Connection, model: str, device: str, folder: Path, settings: ArchiveSettings) -> None:
+    """Do the shards that come over the connection, until it says None or is closed at the other end."""
+    # Ctrl-C reaches every process of a terminal; the run decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        opened = Model.open(model, device, threads=1)
+        store = Store(folder, settings)
+        connection.send(Ready())
+        while (task := connection.recv()) is not None:
+            connection.send(ShardDone(_do(opened, task, store, connection)))
+    except (EOFError, BrokenPipeError, ConnectionResetError, Cancelled):
+        return  # the run has ended, with or without a word
+    except (EngineError, OSError) as error:
+        _say(connection, Stopped(str(error)))
+    except Exception:  # noqa: BLE001  (whatever it is, the run must hear of it rather than start another worker)
+        _say(connection, Stopped(f"expected a shard to be done, a worker failed:\n{traceback.format_exc()}"))
+
+
+def _do(model: Model, task: Task, store: Store, connection: Connection) -> ShardReport:
+    return run_shard(
+        model,
+        task.shard,
+        store,
+        excluded=task.excluded,
+        begun=lambda file_id: connection.send(Begun(file_id)),
+        done=lambda row: connection.send(ItemDone(row.duration_s or 0.0, row.error is not None)),
+        cancel=_HungUp(connection),
+    )
+
+
+class _HungUp:
+    """Set when the run says something while a shard is in work: it only ever says to stop."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def is_set(self) -> bool:
+        return self._connection.poll()
+
+
+def _say(connection: Connection, message: Any) -> None:
+    try:
+        connection.send(message)
+    except OSError:
+        return
