@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, TypeAlias
 import numpy as np
 import soxr
 
-from engine.decode import Decoder
+from engine.decode import open_decoder
 from engine.errors import AudioError, ConfigError
 from engine.samples import ArraySamples
 
@@ -52,9 +52,10 @@ def open_audio(source: Source, sample_rate: int | None = None, channel: int | No
     Parameters
     ----------
     source : path, bytes, binary file object, (samples, sample_rate) or {"array": ..., "sampling_rate": ...}
-        Paths, bytes and files in any format of libsndfile; a file object is read from its current position, and up to
-        256 MiB of one that cannot seek. Arrays have shape (n_samples,) or (n_samples, channels); floats are taken as
-        they are, integers of 8 to 32 bits are divided by their full scale.
+        Paths, bytes and files in any format of libsndfile and, with the package av installed, MP4, M4A, AAC, WebM,
+        Matroska, Windows Media, AMR, CAF and WavPack, of which the first audio stream is taken. A file object is read
+        from its current position, and up to 256 MiB of one that cannot seek. Arrays have shape (n_samples,) or
+        (n_samples, channels); floats are taken as they are, integers of 8 to 32 bits are divided by their full scale.
     sample_rate : int, optional
         Rate in Hz to resample to (soxr HQ); the source's own by default.
     channel : int, optional
@@ -205,7 +206,7 @@ def open_recording(source: object) -> _Recording:
         or hasattr(source, "__fspath__")
         or hasattr(source, "read")
     ):
-        return Decoder(source)
+        return open_decoder(source)
     raise AudioError(
         "expected a path, bytes, a binary file object, (samples, sample_rate) or "
         f"{{'array', 'sampling_rate'}}, got {type(source).__name__}; an array needs its sample rate beside it"

@@ -12,7 +12,7 @@ MAX_UNSEEKABLE_BYTES = 1 << 28
 
 
 class ByteStream:
-    """The bytes of a file object from its current position to its end, as libsndfile may use them.
+    """The bytes of a file object from its current position to its end, as a C library may use them.
 
     Exceptions cannot pass through C: ``read`` keeps what the object raises in ``error`` and says that the data ended.
     Positions are kept here and never leave the data, so that the object sees nothing but seeks to valid positions and
@@ -66,10 +66,19 @@ class ByteStream:
                 raise EOFError("the data ends before the end that seek() reports")
         except BaseException as error:  # noqa: BLE001 - the caller raises it again, KeyboardInterrupt included
             self.error = error
-            self._position = self._size  # libsndfile can wait for ever on data that is announced and does not come
+            self._position = self._size  # libsndfile would wait for ever on data that is announced and does not come
             return b""
         self._position += len(data)
         return data
+
+    def raise_kept_error(self) -> None:
+        """Raise what the object raised in a ``read``: an exception as an AudioError, KeyboardInterrupt as it is."""
+        if isinstance(self.error, Exception):
+            raise AudioError(
+                f"expected a readable file object, got {self.error!r} from it; open it again"
+            ) from self.error
+        if self.error is not None:
+            raise self.error
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to ``offset`` from the start (0), the position (1) or the end (2); never before the start.

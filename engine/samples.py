@@ -69,7 +69,7 @@ class ArraySamples:
         end = self._position + max(1, BLOCK_SAMPLES // self.channels)
         block = self._samples[self._position : end]
         self._position = end
-        return _as_float32(block)
+        return as_float32(block)
 
     def close(self) -> None:
         """Let go of the array."""
@@ -95,7 +95,8 @@ def _check_shape(shape: tuple[int, ...]) -> None:
         )
 
 
-def _as_float32(block: NDArray[Any]) -> NDArray[np.float32]:
+def as_float32(block: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a copy of samples of any shape: floats as they are, integers divided by their full scale."""
     if block.dtype.kind == "f":
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and that is refused later
             return block.astype(np.float32)

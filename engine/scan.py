@@ -12,10 +12,12 @@ from engine.errors import AudioError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# What counts as audio inside a folder. m4a and aac cannot be read, and a folder that has them is told so.
+# What counts as audio inside a folder, whether or not PyAV is installed: without it, each file that needs it says so.
+# .mp4 and .webm are here because phones and browsers record into them; .mkv, .mov and .avi hold films.
 AUDIO_SUFFIXES = (
     *(".wav", ".wave", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2"),
-    *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".m4a", ".aac"),
+    *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"),
+    *(".m4a", ".m4b", ".mp4", ".aac", ".webm", ".weba", ".mka", ".wma", ".3gp", ".amr", ".wv"),
 )
 
 
@@ -26,9 +28,9 @@ def find_audio(inputs: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
     ----------
     inputs : iterable of str or os.PathLike
         A file is taken whatever its name, also one that does not exist (opening it will say so). A folder gives the
-        files with an audio suffix in it and below it, hidden files and folders and links to folders left out. What
-        does not exist and holds ``*``, ``?`` or ``[`` is a pattern, ``**`` for any depth; it gives the files and the
-        folders that match.
+        files with an audio suffix in it and below it, hidden files and folders and links to folders left out; films
+        (.mkv, .mov, .avi) have none, name them to have them read. What does not exist and holds ``*``, ``?`` or ``[``
+        is a pattern, ``**`` for any depth; it gives the files and the folders that match.
 
     Yields
     ------

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.audio import MAX_RESAMPLING_RATIO, load, open_audio
-from engine.decode import MAX_BLOCK_SAMPLES, Decoder
+from engine.decode_sndfile import MAX_BLOCK_SAMPLES, SndfileDecoder
 from engine.errors import AudioError, ConfigError
 
 RATE = 8000
@@ -64,7 +64,7 @@ def test_short_clips_in_short_blocks(n_frames, n_samples, rate):
 
 @pytest.mark.parametrize("read_length", [1, 7, 1000, 99_999])
 def test_the_length_of_reads_does_not_show_in_resampled_audio(monkeypatch, read_length):
-    monkeypatch.setattr("engine.decode.MAX_BLOCK_SAMPLES", read_length)
+    monkeypatch.setattr("engine.decode_sndfile.MAX_BLOCK_SAMPLES", read_length)
     short = wav(LONG[:3000] if read_length < 1000 else LONG)
     got, _ = load(short, 5000)
     monkeypatch.undo()
@@ -278,7 +278,7 @@ def test_name_and_rate_of_a_reader(tmp_path):
 
 def test_the_decoder_is_closed_in_the_end_and_after_a_refusal(monkeypatch):
     closed = []
-    monkeypatch.setattr(Decoder, "close", lambda decoder: closed.append(decoder.label))
+    monkeypatch.setattr(SndfileDecoder, "close", lambda decoder: closed.append(decoder.label))
     with open_audio(wav(noise(100))):
         assert closed == []
     assert closed == ["the given bytes"]
