@@ -75,7 +75,7 @@ class AvDecoder:
         except ImportError:
             remedy = "run pip install 'sound-engine[av]' or convert it to WAV or FLAC"
             raise AudioError(f"expected audio that libsndfile can read, got {label}: {container}; {remedy}") from None
-        self._errors = (av.FFmpegError, ValueError, MemoryError)
+        self._errors = (av.FFmpegError, OSError, ValueError, MemoryError)
         self.name = source if isinstance(source, str) else None
         self.label = label
         self._file = Path(source).open("rb") if isinstance(source, str) else None  # noqa: SIM115 - close() closes it
@@ -148,11 +148,6 @@ class AvDecoder:
                 f"expected a coding such as AAC, ALAC or Opus, got {self.label}: {container} with the coding "
                 f"{coding!r}; convert it to WAV or FLAC"
             )
-        from av.stream import Discard
-
-        for stream in streams:
-            if stream is not audio:
-                stream.discard = Discard.all
         codec.thread_count = 1
         codec.options = {"max_samples": str(_MAX_FRAME_SAMPLES)}
         return audio
@@ -181,9 +176,7 @@ class AvDecoder:
         """Return the samples of a frame, shape (channels, n_samples)."""
         if (frame.sample_rate, frame.layout.nb_channels) != (self.sample_rate, self.channels):
             before = f"{self.sample_rate} Hz with {self.channels} channels"
-            after = (
-                f"{frame.sample_rate} Hz with {frame.layout.nb_channels} from {self._position / self.sample_rate:.3f} s"
-            )
+            after = f"{frame.sample_rate} Hz with {frame.layout.nb_channels} from {self._position / max(1, self.sample_rate):.3f} s"
             raise AudioError(
                 f"expected one rate and number of channels, got {self.label}: {before}, then {after}; split the file"
             )

@@ -12,6 +12,7 @@ from engine.decode import open_decoder
 from engine.errors import AudioError
 
 RATE = 8000
+SAMPLE_FORMATS = {"uint8": "u8", "int16": "s16", "int32": "s32", "float32": "flt", "float64": "dbl"}
 
 
 def noise(n_samples, channels=1):
@@ -55,3 +56,34 @@ class Failing(io.BytesIO):
         if self.good_reads < 0:
             raise self.error
         return super().read(count)
+
+
+def av_encoded(samples, container, codec, rate=48_000, layout="mono", *, more=(), options=None, video=False, title=""):
+    """Encode samples, shape (n_samples, channels), of the type that the codec takes, with PyAV.
+
+    ``more`` is further audio streams; ``video`` puts a second of black in front of them; samples may be None.
+    """
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format=container, options=options or {}) as output:
+        output.metadata["title"] = title
+        video_stream = output.add_stream("mpeg4", rate=25) if video else None
+        recordings = [part for part in (samples, *more) if part is not None]
+        audio_streams = [output.add_stream(codec, rate=rate, layout=layout) for _ in recordings]
+        for stream, part in zip(audio_streams, recordings, strict=True):
+            stream.bit_rate = 64_000 * part.shape[1]
+            kind = SAMPLE_FORMATS[part.dtype.name]
+            stream.format = next(known.name for known in stream.codec.audio_formats if known.name in (kind, kind + "p"))
+        if video_stream:
+            video_stream.width = video_stream.height = 64
+            video_stream.pix_fmt = "yuv420p"
+            black = [av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24") for _ in range(25)]
+            for frame in [*black, None]:
+                output.mux(video_stream.encode(frame))
+        for stream, part in zip(audio_streams, recordings, strict=True):
+            planes = np.ascontiguousarray(part.T if stream.format.is_planar else part.reshape(1, -1))
+            frame = av.AudioFrame.from_ndarray(planes, format=stream.format.name, layout=layout)
+            frame.sample_rate, frame.pts = rate, 0
+            output.mux(stream.encode(frame) + stream.encode(None))
+    return file.getvalue()

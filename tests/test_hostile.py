@@ -10,7 +10,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from tests.encoded_audio import av_encoded
 
 MAX_PEAK_MIB = 500
 MAX_SECONDS_PER_FILE = 20
@@ -147,6 +150,46 @@ def test_bytes_give_what_the_path_gives(read):
     check({name: ways["bytes"] for name, ways in read["files"].items()})
     differ = {name for name, ways in read["files"].items() if ways["path"].get("value") != ways["bytes"].get("value")}
     assert differ == READ_ONLY_BY_NAME
+
+
+def damaged_copies(data, generator):
+    """Copies with a number of the header made huge, a few bytes changed, or the end gone."""
+    for turn in range(20):
+        head = bytearray(data)
+        place = int(generator.integers(8, min(len(data), 1500) - 4))
+        head[place : place + 4] = (0x7FFFFFFF, 0x00FFFFFF, 0)[turn % 3].to_bytes(4, "big")
+        changed = bytearray(data)
+        for place in generator.integers(8, len(data), 1 + turn):
+            changed[place] = generator.integers(256)
+        yield from (head, changed, data[: int(generator.integers(12, len(data)))])
+
+
+def test_damaged_files_that_pyav_reads_are_read_or_refused(tmp_path):
+    generator = np.random.default_rng(3)
+    tone = (0.3 * np.sin(np.arange(8000) * 0.1)).astype(np.float32)[:, None]
+    fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    clips = [
+        av_encoded(tone, "ipod", "aac"),
+        av_encoded(tone, "mp4", "aac", options=fragments),
+        av_encoded((tone * 32767).astype(np.int16), "ipod", "alac"),
+        av_encoded(tone, "webm", "libopus"),
+        av_encoded(tone, "matroska", "aac", video=True),
+        av_encoded(tone, "adts", "aac"),
+        av_encoded(tone, "asf", "wmav2", 44_100),
+        av_encoded(tone, "wv", "wavpack"),
+        av_encoded((tone * 32767).astype(np.int16), "caf", "adpcm_ima_qt", 44_100),
+        av_encoded((tone * 32767).astype(np.int16), "amr", "libopencore_amrnb", 8000),
+    ]
+    for clip, data in enumerate(clips):
+        for number, damaged in enumerate([data, *damaged_copies(data, generator)]):
+            (tmp_path / f"{clip}_{number}").write_bytes(damaged)
+    result = run(READ, tmp_path, sorted(path.name for path in tmp_path.iterdir()), "path")
+    outcomes = {name: ways["path"] for name, ways in result["files"].items()}
+    check(outcomes)
+    assert all("value" in outcomes[f"{clip}_0"] for clip in range(len(clips)))
+    refused = sum("error" in outcome for outcome in outcomes.values())
+    assert len(outcomes) / 4 < refused < len(outcomes) * 3 / 4
+    assert result["peak_mib"] < 150
 
 
 def test_a_header_that_announces_hours_of_many_channels_allocates_nothing(tmp_path):

@@ -82,6 +82,13 @@ def test_every_suffix_counts_in_either_case(tmp_path):
     assert len(found(tmp_path)) == 2 * len(AUDIO_SUFFIXES)
 
 
+def test_films_are_read_where_they_are_named_and_not_searched_for(tmp_path):
+    for name in ("memo.m4a", "memo.webm", "film.mkv", "film.MOV", "film.avi"):
+        (tmp_path / name).touch()
+    assert found(tmp_path) == [tmp_path / "memo.m4a", tmp_path / "memo.webm"]
+    assert found(tmp_path / "film.mkv", str(tmp_path / "*.avi")) == [tmp_path / "film.mkv", tmp_path / "film.avi"]
+
+
 def test_a_folder_that_cannot_be_listed_is_an_error_not_a_gap(library, monkeypatch):
     real = os.scandir
 
