@@ -43,6 +43,7 @@ LAYERS = (
     {"batch", "stream", "verify"},
     {"verb", "install"},
     {"tagger", "embedder"},
+    {"archive"},
     {"cli"},
     {"__main__"},
 )
@@ -96,7 +97,7 @@ def test_engine_imports_only_downward(module, path):
 
 
 def test_packages_inside_engine_have_no_cycles():
-    for package in ("frontend", "cli"):
+    for package in ("frontend", "cli", "archive"):
         graph = {
             name: {other for other in imports(path) if other.startswith(f"engine.{package}.")}
             for name, path in modules(f"engine/{package}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
+import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +115,7 @@ class Store:
                     f"expected to write {self.folder} alone, another run does ({holder}); wait for it or choose another folder"
                 )
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            file.write(f"process {os.getpid()} on {platform.node()}\n".encode())
             file.flush()
             yield
 
