@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def replace_file(path: Path) -> Iterator[BinaryIO]:
     """Give a file to write; it takes the name ``path`` when the block ends, and vanishes if that raises."""
-    with replace_path(path) as partial:
-        with partial.open("wb") as file:
-            yield file
+    with replace_path(path) as partial, partial.open("wb") as file:
+        yield file
 
 
 @contextlib.contextmanager

@@ -155,6 +155,22 @@ def run(
     )
 
 
+def plan_of(
+    inputs: Iterable[str | os.PathLike[str]],
+    *,
+    include: Collection[str] = (),
+    exclude: Collection[str] = (),
+    limit: int | None = None,
+) -> str:
+    """Return a sentence on what a run over these inputs would do; nothing is written."""
+    n_shards, n_items, n_bytes = 0, 0, 0
+    for shard in make_shards(islice(scan(inputs, include, exclude), limit)):
+        n_shards += 1
+        n_items += len(shard.items)
+        n_bytes += sum(item.size or 0 for item in shard.items)
+    return f"{n_items} recordings, {n_bytes / 1e9:.3f} GB, in {n_shards} shards"
+
+
 def _prepare(folder: Path, *, resume: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)

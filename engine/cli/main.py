@@ -7,9 +7,10 @@ import sys
 
 import click
 
+from engine.cli.archive import archive
 from engine.cli.models import models
 from engine.cli.tag import tag
-from engine.errors import ConfigError, EngineError
+from engine.errors import Cancelled, ConfigError, EngineError
 
 ALL_DONE, FATAL, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -37,6 +38,7 @@ def cli() -> None:
 
 cli.add_command(tag)
 cli.add_command(models)
+cli.add_command(archive)
 
 
 def main() -> int:
@@ -53,6 +55,8 @@ def main() -> int:
         return USAGE
     except click.ClickException as error:
         return _fail(error.format_message(), FATAL)
+    except Cancelled as error:
+        return _fail(str(error), INTERRUPTED)
     except EngineError as error:
         return _fail(str(error), USAGE if isinstance(error, ConfigError) else FATAL)
     except (KeyboardInterrupt, click.Abort):

@@ -1,0 +1,121 @@
+"""``engine archive``: the offline job."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.archive.supervisor import Progress
+
+SOME_FAILED = 3
+# Where standard error is no terminal, progress is one line in so many seconds.
+LINE_EVERY_S = 60.0
+
+
+@click.group()
+def archive() -> None:
+    """Tag and embed many recordings, resumably.
+
+    \b
+    Examples:
+      engine archive run recordings/ -o out
+      engine archive run -o out --resume
+    """  # noqa: D301  (click wants the character \b before lines that it must not wrap)
+
+
+@archive.command()
+@click.argument("inputs", metavar="[INPUT]...", nargs=-1)
+@click.option("-o", "--output", metavar="FOLDER", required=True, help="The folder to write.")
+@click.option("--model", metavar="NAME|PATH", help="An installed model, or an .onnx file with a card.")
+@click.option("--products", default="tags,embeddings", show_default=True, help="tags, embeddings or both.")
+@click.option("--window-s", metavar="SECONDS", type=float, help="Length of a window.  [default: the card's]")
+@click.option("--hop-s", metavar="SECONDS", type=float, help="From one window to the next.  [default: the card's]")
+@click.option("--channel", metavar="N", type=click.IntRange(min=0), help="The channel to take.  [default: their mean]")
+@click.option("--device", metavar="DEVICE", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Processes.  [default: one per CPU]")
+@click.option("--include", metavar="PATTERN", multiple=True, help="Take only names that match, such as '*.wav'.")
+@click.option("--exclude", metavar="PATTERN", multiple=True, help="Leave out names that match.")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Take only the first N recordings.")
+@click.option("--resume", is_flag=True, help="Go on with a folder; recordings that it does not have are added.")
+@click.option("--retry-failed", is_flag=True, help="With --resume: do again what failed before.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def run(*, inputs: tuple[str, ...], output: str, products: str, dry_run: bool, quiet: bool, **options: Any) -> int:
+    """Tag and embed recordings into a folder of Parquet tables.
+
+    What ends early - by Ctrl-C, a crash, a full disc - is taken up again with --resume and the same options. A recording
+    that cannot be used is listed in FOLDER/failed.jsonl with the reason; the rest goes on, and the exit code is 3.
+    """
+    from engine.archive.run import plan_of
+    from engine.archive.run import run as run_archive
+
+    wanted = [product.strip() for product in products.split(",") if product.strip()]
+    if dry_run:
+        click.echo(plan_of(inputs, include=options["include"], exclude=options["exclude"], limit=options["limit"]))
+        return 0
+    with _cancelled_by_signals() as cancel, _progress(quiet=quiet) as progress:
+        summary = run_archive(inputs, output, products=wanted, progress=progress, cancel=cancel, **options)
+    hours, pace = summary.audio_s / 3600, summary.audio_s / max(summary.elapsed_s, 1e-9)
+    click.echo(
+        f"{summary.n_items} recordings, {summary.n_run} of them now: {hours:.2f} h of sound in {summary.elapsed_s:.0f} s, "
+        f"{pace:.0f} times real time",
+        err=True,
+    )
+    if summary.n_failed:
+        click.echo(f"{summary.n_failed} could not be used: {summary.folder / 'failed.jsonl'}", err=True)
+    return SOME_FAILED if summary.n_failed else 0
+
+
+@contextlib.contextmanager
+def _cancelled_by_signals() -> Iterator[threading.Event]:
+    """Give an event that SIGINT and SIGTERM set; the shards in work are dropped, the finished ones kept."""
+    cancel = threading.Event()
+    kept = {number: signal.signal(number, lambda *_: cancel.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield cancel
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _progress(*, quiet: bool) -> Iterator[Any]:
+    """Give a function that shows progress: a bar on a terminal, a line a minute elsewhere."""
+    if quiet:
+        yield None
+    elif sys.stderr.isatty():
+        with tqdm(unit="file", file=sys.stderr, dynamic_ncols=True) as bar:
+
+            def show(progress: Progress) -> None:
+                bar.total = progress.n_items
+                bar.initial = bar.initial or progress.n_done
+                bar.n = progress.n_done
+                bar.set_postfix_str(_facts(progress))
+
+            yield show
+    else:
+        last = time.monotonic()
+
+        def tell(progress: Progress) -> None:
+            nonlocal last
+            if time.monotonic() - last >= LINE_EVERY_S:
+                last = time.monotonic()
+                eta = "" if progress.eta_s is None else f", {progress.eta_s / 60:.0f} min left"
+                click.echo(f"{progress.n_done} of {progress.n_items} recordings, {_facts(progress)}{eta}", err=True)
+
+        yield tell
+
+
+def _facts(progress: Progress) -> str:
+    pace = progress.audio_s / max(progress.elapsed_s, 1e-9)
+    return f"{progress.audio_s / 3600:.2f} h of sound, {pace:.0f} x real time, {progress.n_failed} failed"
