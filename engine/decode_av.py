@@ -42,7 +42,7 @@ class AvDecoder:
 
     The first audio stream is taken; video and every other stream are passed over. Samples that an encoder puts in
     front are left out where the file says how many (MP4, Matroska, WebM; a bare AAC stream does not, and begins 1024
-    samples early). What AAC adds to fill its last frame, up to 1023 samples, stays.
+    samples early). What AAC adds to fill its last frame, up to 1023 samples, may stay.
 
     Parameters
     ----------
@@ -168,15 +168,18 @@ class AvDecoder:
             self._refuse_damage(f"FFmpeg reports: {_reason(error)}")
         self._stream.raise_kept_error()
 
+    def _elapsed_s(self) -> float:
+        return self._position / max(1, self.sample_rate)
+
     def _refuse_damage(self, reason: str) -> NoReturn:
-        place = f"damaged at {self._position / max(1, self.sample_rate):.3f} s"
+        place = f"damaged at {self._elapsed_s():.3f} s"
         raise AudioError(f"expected intact audio, got {self.label}, {place}: {reason}; replace the file")
 
     def _samples(self, frame: Any) -> NDArray[np.float32]:
         """Return the samples of a frame, shape (channels, n_samples)."""
         if (frame.sample_rate, frame.layout.nb_channels) != (self.sample_rate, self.channels):
             before = f"{self.sample_rate} Hz with {self.channels} channels"
-            after = f"{frame.sample_rate} Hz with {frame.layout.nb_channels} from {self._position / max(1, self.sample_rate):.3f} s"
+            after = f"{frame.sample_rate} Hz with {frame.layout.nb_channels} from {self._elapsed_s():.3f} s"
             raise AudioError(
                 f"expected one rate and number of channels, got {self.label}: {before}, then {after}; split the file"
             )
@@ -193,9 +196,9 @@ def _open(av: Any, stream: ByteStream, demuxer: str) -> Any:
         "codec_whitelist": ",".join(_CODECS),
         "probesize": str(_PROBE_BYTES),
     }
-    return av.open(
-        stream, "r", format=demuxer, container_options=options, metadata_errors="replace", io_open=_open_nothing
-    )
+    # Titles and comments need not be Unicode; PyAV 19 knows that by itself and has no such argument.
+    lenient = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+    return av.open(stream, "r", format=demuxer, container_options=options, io_open=_open_nothing, **lenient)
 
 
 def _open_nothing(url: str, _flags: int, _options: dict[str, str]) -> NoReturn:

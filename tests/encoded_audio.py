@@ -12,6 +12,8 @@ from engine.decode import open_decoder
 from engine.errors import AudioError
 
 RATE = 8000
+AAC_FRAME = 1024
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 SAMPLE_FORMATS = {"uint8": "u8", "int16": "s16", "int32": "s32", "float32": "flt", "float64": "dbl"}
 
 
@@ -87,3 +89,14 @@ def av_encoded(samples, container, codec, rate=48_000, layout="mono", *, more=()
             frame.sample_rate, frame.pts = rate, 0
             output.mux(stream.encode(frame) + stream.encode(None))
     return file.getvalue()
+
+
+def sine(n_samples, rate, channels=1):
+    """Sweeps, a tone of its own in each channel; their start shows in a correlation as one peak."""
+    time_s = np.arange(n_samples)[:, None] / rate
+    tone = np.arange(1, channels + 1) * rate / 50
+    return (0.3 * np.sin(2 * np.pi * (tone * time_s + rate / 20 * time_s**2))).astype(np.float32)
+
+
+def aac(n_samples=5000, rate=48_000, channels=1, container="mp4", **options):
+    return av_encoded(sine(n_samples, rate, channels), container, "aac", rate, LAYOUTS[channels], **options)
