@@ -194,7 +194,6 @@ class AudioReader:
 
 def open_recording(source: object) -> _Recording:
     """Return what reads a source at its own rate, with all of its channels; sources as for `open_audio`."""
-
     if isinstance(source, tuple) and len(source) == 2:
         return ArraySamples(*source)
     if isinstance(source, Mapping):
