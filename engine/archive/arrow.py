@@ -10,17 +10,17 @@ from engine.errors import ConfigError
 def pyarrow() -> Any:
     """Return the package; a ConfigError with the line that installs it where it is missing."""
     try:
-        import pyarrow as package
+        import pyarrow as pa
     except ImportError as error:
         raise ConfigError(
             "expected the package pyarrow, which archives are written with; pip install 'sound-engine[archive]'"
         ) from error
-    return package
+    return pa
 
 
 def parquet() -> Any:
     """Return ``pyarrow.parquet``."""
     pyarrow()
-    import pyarrow.parquet as package
+    import pyarrow.parquet as pq
 
-    return package
+    return pq

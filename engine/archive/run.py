@@ -53,7 +53,7 @@ class Summary:
     elapsed_s: float
 
 
-def run(
+def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     inputs: Iterable[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     model: str | os.PathLike[str] | None = None,
@@ -189,8 +189,8 @@ def _extended(store: Store, items: Iterable[Item]) -> Plan:
         theirs, ours = plan.settings.to_dict(), store.settings.to_dict()
         changed = [name for name in theirs if theirs[name] != ours[name]]
         raise ConfigError(
-            f"expected the settings that {store.folder} was begun with, {changed} differ; choose another folder, or resume "
-            "with the same"
+            f"expected the settings that {store.folder} was begun with, {changed} differ; choose another folder, or "
+            "resume with the same"
         )
     known = {item.uri for shard in plan.shards for item in shard.items}
     added = (item for item in items if item.uri not in known)

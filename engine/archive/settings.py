@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,7 +10,7 @@ from engine.errors import ConfigError
 from engine.fingerprint import canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from engine.model import Model
     from engine.options import CallOptions
@@ -102,7 +101,7 @@ def settings_for(
         A product that is unknown or that the model does not give, or a window that it does not take.
     """
     card = model.card
-    if not products or (unknown := sorted(set(products) - set(PRODUCTS))):
+    if not products or not set(products) <= set(PRODUCTS):
         raise ConfigError(f"expected products among {list(PRODUCTS)}, got {sorted(products)}; choose some of them")
     given = {"tags": bool(card.labels), "embeddings": card.embedding_size is not None}
     wanted = {product for product in products if given[product]}

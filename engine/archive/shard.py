@@ -10,7 +10,6 @@ from engine.archive.durable import replace_path
 from engine.archive.items import Item, open_item
 from engine.archive.meter import Meter
 from engine.archive.recorded import recorded_at
-from engine.archive.store import Store
 from engine.archive.tables import FileRow, WindowWriter, write_files
 from engine.audio import AudioReader, open_recording
 from engine.errors import AudioError, Cancelled, ModelError
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from engine.archive.plan import Shard
     from engine.archive.settings import ArchiveSettings
+    from engine.archive.store import Store
     from engine.model import Cancel, Model
 
 

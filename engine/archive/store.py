@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import platform
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.archive.arrow import parquet, pyarrow
@@ -25,6 +24,7 @@ from engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from engine.archive.plan import Plan, Shard
     from engine.archive.settings import ArchiveSettings
@@ -112,7 +112,8 @@ class Store:
                 file.seek(0)
                 holder = file.read(200).decode(errors="replace").strip() or "unknown"
                 raise ConfigError(
-                    f"expected to write {self.folder} alone, another run does ({holder}); wait for it or choose another folder"
+                    f"expected to write {self.folder} alone, another run does ({holder}); wait for it or choose "
+                    "another folder"
                 )
             file.truncate(0)
             file.write(f"process {os.getpid()} on {platform.node()}\n".encode())

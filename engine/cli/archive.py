@@ -53,8 +53,9 @@ def archive() -> None:
 def run(*, inputs: tuple[str, ...], output: str, products: str, dry_run: bool, quiet: bool, **options: Any) -> int:
     """Tag and embed recordings into a folder of Parquet tables.
 
-    What ends early - by Ctrl-C, a crash, a full disc - is taken up again with --resume and the same options. A recording
-    that cannot be used is listed in FOLDER/failed.jsonl with the reason; the rest goes on, and the exit code is 3.
+    What ends early - by Ctrl-C, a crash, a full disc - is taken up again with --resume and the same options. A
+    recording that cannot be used is listed in FOLDER/failed.jsonl with the reason; the rest goes on, and the exit code
+    is 3.
     """
     from engine.archive.run import plan_of
     from engine.archive.run import run as run_archive
@@ -67,8 +68,8 @@ def run(*, inputs: tuple[str, ...], output: str, products: str, dry_run: bool, q
         summary = run_archive(inputs, output, products=wanted, progress=progress, cancel=cancel, **options)
     hours, pace = summary.audio_s / 3600, summary.audio_s / max(summary.elapsed_s, 1e-9)
     click.echo(
-        f"{summary.n_items} recordings, {summary.n_run} of them now: {hours:.2f} h of sound in {summary.elapsed_s:.0f} s, "
-        f"{pace:.0f} times real time",
+        f"{summary.n_items} recordings, {summary.n_run} of them now: {hours:.2f} h of sound in "
+        f"{summary.elapsed_s:.0f} s, {pace:.0f} times real time",
         err=True,
     )
     if summary.n_failed:
