@@ -13,6 +13,7 @@ from engine.cli.tag import tag
 from engine.errors import Cancelled, ConfigError, EngineError
 
 ALL_DONE, FATAL, USAGE, INTERRUPTED = 0, 1, 2, 130
+CODES = {ConfigError: USAGE, Cancelled: INTERRUPTED}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -55,10 +56,8 @@ def main() -> int:
         return USAGE
     except click.ClickException as error:
         return _fail(error.format_message(), FATAL)
-    except Cancelled as error:
-        return _fail(str(error), INTERRUPTED)
     except EngineError as error:
-        return _fail(str(error), USAGE if isinstance(error, ConfigError) else FATAL)
+        return _fail(str(error), next((code for kind, code in CODES.items() if isinstance(error, kind)), FATAL))
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader, head for one, has what it wanted
