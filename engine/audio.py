@@ -171,7 +171,7 @@ class AudioReader:
         position = 0
         while len(frames := self._source.read()):
             mono = _mean(frames) if self._channel is None else np.ascontiguousarray(frames[:, self._channel])
-            _check_finite(mono, position, self._source_rate, self._source.label)
+            check_finite(mono, position, self._source_rate, self._source.label)
             position += len(mono)
             yield mono
         if position == 0:
@@ -184,7 +184,7 @@ class AudioReader:
         position = 0
         for piece in _soxr_pieces(self._mono(), self._source_rate, self.sample_rate):
             # The filter overshoots; from samples near the end of float32's range it can leave that range.
-            _check_finite(piece, position, self.sample_rate, f"{self._source.label}, resampled")
+            check_finite(piece, position, self.sample_rate, f"{self._source.label}, resampled")
             position += len(piece)
             yield piece
         if position == 0:
@@ -252,7 +252,8 @@ def _mean(frames: NDArray[np.float32]) -> NDArray[np.float32]:
         return total / np.float32(frames.shape[1])
 
 
-def _check_finite(samples: NDArray[np.float32], position: int, sample_rate: int, label: str) -> None:
+def check_finite(samples: NDArray[np.float32], position: int, sample_rate: int, label: str) -> None:
+    """Raise an AudioError that names the first NaN or infinity; ``position`` is that of the first sample."""
     # Their sum is finite only if all of them are; it takes half the time of looking at each.
     if math.isfinite(np.einsum("i->", samples)):
         return

@@ -43,10 +43,7 @@ class ArraySamples:
         self.name: str | None = None
         self.label = "the given array"
         self.sample_rate = sample_rate
-        try:
-            samples = np.asarray(array)
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise AudioError(f"expected an array of samples, got {type(array).__name__}: {error}; convert it") from None
+        samples = as_samples(array)
         _check_dtype(samples.dtype)
         _check_shape(samples.shape)
         self._samples = samples.reshape(len(samples), -1) if samples.size else samples.reshape(0, 1)
@@ -74,6 +71,14 @@ class ArraySamples:
     def close(self) -> None:
         """Let go of the array."""
         self._samples = self._samples[:0]
+
+
+def as_samples(array: Any) -> NDArray[Any]:
+    """Return whatever numpy takes for an array as one; else an AudioError."""
+    try:
+        return np.asarray(array)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise AudioError(f"expected an array of samples, got {type(array).__name__}: {error}; convert it") from None
 
 
 def _check_dtype(dtype: np.dtype[Any]) -> None:

@@ -87,11 +87,12 @@ class Session:
     """
 
     def __init__(self, model: Path | bytes, device: str = "auto", threads: int | None = None) -> None:
-        self._arguments = (model, device, threads)
+        self._process = os.getpid()
+        # Opening again must find the file from any working folder.
+        self._arguments = (model if isinstance(model, bytes) else model.absolute(), device, threads)
         self.threads = resolve_threads(threads)
         _check_file(model)
         self._runtime: Any = _open(model, parse_device(device), self.threads)
-        self._process = os.getpid()
         self._buffers = threading.local()
         self.device = _device_of(self._runtime)
         self.inputs = tuple(Port(port.name, port.type, tuple(port.shape)) for port in self._runtime.get_inputs())
@@ -131,8 +132,14 @@ class Session:
 
     def close(self) -> None:
         """Let go of the network and its memory; runs that have begun still finish."""
+        if self._process != os.getpid():
+            self._abandon()
         self._runtime = None
         self._buffers = threading.local()
+
+    def __del__(self) -> None:
+        if self._process != os.getpid():
+            self._abandon()
 
     def _buffers_of(self, runtime: Any) -> DeviceBuffers:
         if not hasattr(self._buffers, "held"):
@@ -142,16 +149,18 @@ class Session:
 
     def _reopen(self) -> None:
         """Open the network anew in a forked process, where the threads of the one it came from do not exist."""
-        old, buffers = self._runtime, self._buffers
-        if old is not None:
-            # Its destructor would wait for those threads for ever.
-            for abandoned in (old, buffers):
-                ctypes.pythonapi.Py_IncRef(ctypes.py_object(abandoned))
+        if self._runtime is not None:
             again = Session(self._arguments[0], self.device, self.threads)
             if again.metadata != self.metadata:
                 raise ModelError("expected the model that was opened, its file has changed since; open it again")
+            self._abandon()
             self._runtime, self._buffers = again._runtime, again._buffers
         self._process = os.getpid()
+
+    def _abandon(self) -> None:
+        """Keep what was opened before a fork for ever: its destructor would wait for threads that are not here."""
+        for abandoned in (self._runtime, self._buffers):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(abandoned))
 
 
 def _open(model: Path | bytes, device: str, threads: int) -> Any:

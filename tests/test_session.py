@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import ast
 import logging
+import os
 import pickle
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -327,3 +332,170 @@ def test_broken_model_on_a_broken_device_is_the_models_fault(monkeypatch):
     monkeypatch.setattr(session_module, "cuda_obstacle", lambda index: None)
     with pytest.raises(ModelError):
         Session(onnx.ModelProto(ir_version=8).SerializeToString(), device="cuda")
+
+
+# Forked processes
+
+FORKING = """
+import gc, os, signal, sys, threading, time
+from pathlib import Path
+import numpy as np
+from engine.session import Session
+from engine.errors import ModelError
+
+path = Path(sys.argv[1])
+os.chdir(path.parent)
+session = Session(Path(path.name), device="cpu", threads=2)
+x = np.random.default_rng(0).standard_normal((1, 301, 64)).astype(np.float32)
+want = session.run(["scores"], {"log_mel": x})[0]
+
+def check():
+    assert np.array_equal(session.run(["scores"], {"log_mel": x})[0], want)
+
+def in_child(work):
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "hangs"
+
+def drop():
+    global session
+    del session
+    gc.collect()
+
+def run_and_drop():
+    check()
+    drop()
+
+def close_unused():
+    session.close()
+    try:
+        check()
+    except ModelError as error:
+        assert "closed" in str(error)
+    else:
+        raise AssertionError
+
+def from_threads():
+    errors = []
+    def work():
+        try:
+            check()
+        except BaseException as error:
+            errors.append(error)
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers: worker.start()
+    for worker in workers: worker.join()
+    assert not errors, errors
+
+def elsewhere():
+    os.chdir("/")
+    check()
+
+def after_a_change():
+    path.write_bytes(path.read_bytes() + Path(sys.argv[2]).read_bytes())
+    try:
+        check()
+    except ModelError as error:
+        assert "its file has changed since" in str(error), error
+    else:
+        raise AssertionError
+
+print({name: in_child(work) for name, work in {
+    "run": check,
+    "again": check,
+    "child of a child": lambda: sys.exit(1) if in_child(check) else check(),
+    "close": close_unused,
+    "drop": drop,
+    "run and drop": run_and_drop,
+    "threads": from_threads,
+    "elsewhere": elsewhere,
+    "changed": after_a_change,
+}.items()})
+check()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_forked_processes_use_and_drop_the_session_of_their_parent(tmp_path):
+    path, change, script = tmp_path / "network.onnx", tmp_path / "change", tmp_path / "forking.py"
+    path.write_bytes(conv_network())
+    # Metadata that is appended to a serialised model is part of it.
+    change.write_bytes(
+        onnx.ModelProto(metadata_props=[onnx.StringStringEntryProto(key="a", value="b")]).SerializeToString()
+    )
+    script.write_text(FORKING)
+    done = subprocess.run(
+        [sys.executable, script, path, change], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    statuses = ast.literal_eval(done.stdout)
+    assert len(statuses) == 9
+    assert set(statuses.values()) == {0}, (statuses, done.stderr)
+
+
+# Closing
+
+
+def test_a_closed_session_says_so(path):
+    session = Session(path, device="cpu")
+    session.close()
+    session.close()
+    with pytest.raises(ModelError, match="expected an open model, got one that was closed"):
+        session.run(["scores"], {"log_mel": X})
+
+
+def test_closing_lets_runs_finish_that_have_begun():
+    session = Session(conv_network(), device="cpu", threads=2)
+    x = np.random.default_rng(4).standard_normal((1, 301, 64)).astype(np.float32)
+    want = session.run(["scores"], {"log_mel": x})[0]
+    results, refusals, started = [], [], threading.Barrier(5)
+
+    def work():
+        started.wait()
+        try:
+            while True:
+                results.append(session.run(["scores"], {"log_mel": x})[0])
+        except ModelError as error:
+            refusals.append(str(error))
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    started.wait()
+    while len(results) < 8:
+        time.sleep(0.001)
+    session.close()
+    for worker in workers:
+        worker.join(timeout=30)
+    assert not any(worker.is_alive() for worker in workers)
+    assert len(refusals) == 4
+    assert all("closed" in refusal for refusal in refusals)
+    assert all(np.array_equal(result, want) for result in results)
+
+
+def test_a_closed_session_pickles_as_what_it_was_opened_from(path):
+    session = Session(path, device="cpu", threads=1)
+    session.close()
+    assert pickle.loads(pickle.dumps(session)).run(["scores"], {"log_mel": X})[0].shape == (1, 3)
+
+
+def test_a_relative_path_is_found_again_from_another_folder(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    session = Session(Path(path.name), device="cpu", threads=1)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert pickle.loads(pickle.dumps(session)).inputs == session.inputs
