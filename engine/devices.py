@@ -45,13 +45,13 @@ def cuda_obstacle(index: int) -> str | None:
         return f"the NVIDIA driver answered with error {status}; check that nvidia-smi shows a GPU"
     if index >= count.value:
         return f"there are {count.value} CUDA devices, counted from 0; choose one of them"
-    if missing := _missing_cuda_libraries():
+    if missing := missing_cuda_libraries():
         return f"{', '.join(missing)} is missing; install the CUDA libraries with {INSTALL_CUDA}"
     return None
 
 
 @functools.cache
-def _missing_cuda_libraries() -> tuple[str, ...]:
+def missing_cuda_libraries() -> tuple[str, ...]:
     """Load the CUDA libraries that onnxruntime needs, and return the names of those that are not there."""
     # preload_dlls reports by printing, and a library must not print.
     with contextlib.redirect_stdout(io.StringIO()) as report:

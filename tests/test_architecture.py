@@ -41,7 +41,7 @@ LAYERS = (
     {"listener"},
     {"model"},
     {"batch", "stream", "verify"},
-    {"verb", "install"},
+    {"verb", "install", "doctor"},
     {"tagger", "embedder"},
     {"archive"},
     {"cli"},

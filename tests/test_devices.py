@@ -27,13 +27,13 @@ def machine(monkeypatch):
             pointer._obj.value = gpus
             return 0
 
-        devices._missing_cuda_libraries.cache_clear()
+        devices.missing_cuda_libraries.cache_clear()
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA_PROVIDER])
         monkeypatch.setattr(ctypes, "CDLL", driver)
         monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: sys.stdout.write(printed))
 
     yield make
-    devices._missing_cuda_libraries.cache_clear()
+    devices.missing_cuda_libraries.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import sys
 import click
 
 from engine.cli.archive import archive
+from engine.cli.doctor import doctor
 from engine.cli.models import models
 from engine.cli.tag import tag
 from engine.errors import Cancelled, ConfigError, EngineError
@@ -26,6 +27,7 @@ def cli() -> None:
       engine tag clip.wav
       engine tag recordings/ --format csv -o tags.csv
       engine models list
+      engine doctor
 
     \b
     Exit codes:
@@ -40,6 +42,7 @@ def cli() -> None:
 cli.add_command(tag)
 cli.add_command(models)
 cli.add_command(archive)
+cli.add_command(doctor)
 
 
 def main() -> int:
