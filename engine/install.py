@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from engine.card_fields import NAME_PATTERN, is_matching
 from engine.errors import EngineError, ModelError
 from engine.fetch import check_url, fetch_file, file_sha256, parse_sha256, shown_url
+from engine.probe import verify_apart
 from engine.registry import ModelFile, installed_models, user_models_folder
-from engine.verify import verify_model
 
 if TYPE_CHECKING:
     import os
@@ -26,7 +26,8 @@ def add_model(
 ) -> ModelFile:
     """Copy a model into the user's folder, where it is found by name.
 
-    The copy is opened and its hashes and golden check (where it has one) are computed before it appears under its name.
+    The copy is opened and its hashes and golden check (where it has one) are computed, in a process of its own, before
+    it appears under its name: a stranger's model cannot harm the process that adds it.
 
     Parameters
     ----------
@@ -133,10 +134,10 @@ def _check_free(name: str, overwrite: bool) -> None:
 def _verified_name(part: Path, label: str, name: str | None) -> str:
     """Return the name to install a model under, having made sure that it is one."""
     try:
-        card = verify_model(part, golden_needed=False).card
+        found = verify_apart(part)
     except EngineError as error:
         raise ModelError(str(error).replace(str(part), label)) from error
-    return card.name if name is None else name
+    return found if name is None else name
 
 
 def _place(part: Path, name: str, folder: Path, overwrite: bool) -> ModelFile:

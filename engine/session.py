@@ -95,9 +95,12 @@ class Session:
         self._runtime: Any = _open(model, parse_device(device), self.threads)
         self._buffers = threading.local()
         self.device = _device_of(self._runtime)
-        self.inputs = tuple(Port(port.name, port.type, tuple(port.shape)) for port in self._runtime.get_inputs())
-        self.outputs = tuple(Port(port.name, port.type, tuple(port.shape)) for port in self._runtime.get_outputs())
-        self.metadata: dict[str, str] = dict(self._runtime.get_modelmeta().custom_metadata_map)
+        try:
+            self.inputs = tuple(Port(port.name, port.type, tuple(port.shape)) for port in self._runtime.get_inputs())
+            self.outputs = tuple(Port(port.name, port.type, tuple(port.shape)) for port in self._runtime.get_outputs())
+            self.metadata: dict[str, str] = dict(self._runtime.get_modelmeta().custom_metadata_map)
+        except UnicodeDecodeError as error:
+            raise _refused(model, error) from error
 
     def __reduce__(self) -> tuple[type[Session], tuple[Path | bytes, str, int | None]]:
         return Session, self._arguments
