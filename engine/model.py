@@ -111,6 +111,11 @@ class Model:
             )
         return self.card.sample_rate
 
+    @property
+    def n_features(self) -> int | None:
+        """How many features each row must have; None for a model that takes sound, or rows of any width."""
+        return self._network.fixed_width
+
     def __reduce__(self) -> tuple[Callable[[Session, ModelCard], Model], tuple[Session, ModelCard]]:
         return _opened_again, (self._session, self.card)
 

@@ -51,6 +51,8 @@ class Network:
         Whether several windows may go into one call.
     fixed_time : int or None
         The length of the input's time axis, where the network has only one.
+    fixed_width : int or None
+        The features of a row, for a network that takes rows of only one width.
 
     Raises
     ------
@@ -70,6 +72,8 @@ class Network:
         self.takes_batches = not card.input.states and not isinstance(lengths.get("batch", 1), int)
         time = lengths["time"]
         self.fixed_time = time if isinstance(time, int) else None
+        width = lengths.get("feature")
+        self.fixed_width = width if isinstance(width, int) else None
         outputs = card.outputs
         self._outputs = {
             kind: _Output(output, len(card.labels) if "label" in output.axes else (card.embedding_size or 0))

@@ -8,16 +8,18 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 from engine import FrontendConfig
 from engine import model as model_module
-from engine.card import read_card, write_card
+from engine.card import ModelInput, ModelOutput, ModelOutputs, read_card, write_card
 from engine.errors import ModelError
 from engine.fingerprint import METADATA_KEY
 from engine.frontend import LogMel
+from engine.golden import synthetic_clip
 from engine.registry import model_names
 from engine.verify import record_golden, verify_model
-from tests.tiny_models import log_mel_card, log_mel_network, save, waveform_card, waveform_network
+from tests.tiny_models import build, log_mel_card, log_mel_network, save, waveform_card, waveform_network
 
 VERIFY_ALL = """
 import sys
@@ -56,6 +58,53 @@ def test_golden_holds_the_outputs_of_the_engine(tmp_path):
 def test_golden_of_a_model_without_embedding(tmp_path):
     card = verify_model(save(tmp_path / "tiny.onnx", waveform_network(), waveform_card())).card
     assert card.golden.embedding is None
+
+
+def rows_network(width):
+    """The mean of the rows, times a matrix that tells every feature apart."""
+    nodes = [
+        helper.make_node("ReduceMean", ["rows", "time_axis"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "weights"], ["scores"]),
+    ]
+    weights = np.linspace(-1, 1, 15, dtype=np.float32).reshape(5, 3)
+    constants = {"time_axis": np.array([1]), "weights": weights}
+    return build(nodes, {"rows": ["batch", "time", width]}, {"scores": ["batch", 3]}, constants)
+
+
+def rows_card():
+    return waveform_card(input=ModelInput("rows", "embedding", ("batch", "time", "feature")), window=6, hop=6)
+
+
+def test_golden_of_a_model_that_takes_rows(tmp_path):
+    result = verify_model(save(tmp_path / "rows.onnx", rows_network(5), rows_card()))
+    assert result.golden_error == 0
+    rows = synthetic_clip("bursts-chirp-clicks", 30, 20).reshape(6, 5)
+    np.testing.assert_allclose(
+        result.card.golden.scores, rows.mean(axis=0) @ np.linspace(-1, 1, 15).reshape(5, 3), rtol=1e-5, atol=1e-7
+    )
+
+
+def test_rows_of_any_width_have_no_golden_check():
+    with pytest.raises(ModelError, match=r"one width, for its golden check, 'tiny' takes any"):
+        record_golden(rows_network("width"), rows_card())
+
+
+def test_hashes_are_enough_where_no_golden_is_needed(tmp_path):
+    path = tmp_path / "bare.onnx"
+    path.write_bytes(write_card(log_mel_network(), log_mel_card()).SerializeToString())
+    assert verify_model(path, golden_needed=False).golden_error is None
+
+
+def test_golden_of_a_model_with_frames_only_holds_its_reduced_scores(tmp_path):
+    frames = ModelOutputs(frames=ModelOutput("frames", ("batch", "time", "label")))
+    card = waveform_card(outputs=frames, frame_hop=1, frame_length=1, window=40, hop=40, reduce="max")
+    nodes = [helper.make_node("MatMul", ["waveform", "weights"], ["frames"])]
+    shapes = {"waveform": ["batch", "time", 1]}
+    network = build(nodes, shapes, {"frames": ["batch", "time", 3]}, {"weights": np.array([[1, 2, -1]], np.float32)})
+    card = replace(card, input=ModelInput("waveform", "waveform", ("batch", "time", "channel"), sample_rate=8000))
+    golden = verify_model(save(tmp_path / "frames.onnx", network, card)).card.golden
+    samples = synthetic_clip("bursts-chirp-clicks", 40, 8000)
+    assert golden.scores == pytest.approx([samples.max(), 2 * samples.max(), -samples.min()])
 
 
 @pytest.mark.parametrize("tensor", ["weights", "bias", "projection"])
