@@ -210,7 +210,9 @@ def _read_frontend(values: object) -> FrontendConfig:
     try:
         return FrontendConfig.from_dict(values)
     except (ConfigError, OverflowError, TypeError, ValueError) as error:
-        raise ModelError(f"expected usable settings in the card field 'frontend'; {error}") from error
+        # The sentence quotes the value, whose length is the card's.
+        reason = str(error) if len(str(error)) <= 800 else str(error)[:797] + "..."
+        raise ModelError(f"expected usable settings in the card field 'frontend'; {reason}") from error
 
 
 def _check_fields(card: ModelCard) -> None:

@@ -62,15 +62,14 @@ def _input_sizes(card: ModelCard) -> dict[str, int | None]:
 
 
 def _find(kind: Literal["input", "output"], name: str, ports: Sequence[Port], dtype: str = "float32") -> Found:
+    what = f"{kind} {shown(name)}"
     port = next((port for port in ports if port.name == name), None)
     if port is None:
         names = shown(sorted(port.name for port in ports))
-        raise ModelError(f"expected the {kind} {name!r} that the card names, the network has {names}; correct the card")
+        raise ModelError(f"expected the {what} that the card names, the network has {names}; correct the card")
     if port.type != PORT_TYPES[dtype]:
-        raise ModelError(
-            f"expected {kind} {name!r} to be of type {dtype}, got {port.type}; export the model in {dtype}"
-        )
-    return Found(f"{kind} {name!r}", port.shape)
+        raise ModelError(f"expected {what} to be of type {dtype}, got {shown(port.type)}; export the model in {dtype}")
+    return Found(what, port.shape)
 
 
 def _check_axes(found: Found, axes: tuple[str, ...], sizes: Mapping[str, int | None]) -> None:

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+from onnx import helper
 
+from engine.card import ModelConstant, ModelInput, ModelOutput, ModelOutputs, ModelState
 from engine.errors import EngineError
 from engine.fingerprint import METADATA_KEY, canonical_json, card_sha256
 from engine.model import Model
@@ -31,6 +33,8 @@ from tests import tiny_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from engine.card import ModelCard
 
 SECONDS_PER_CASE = 20
 # What the process may map: an absurd shape shall fail to allocate, not fill the machine.
@@ -67,6 +71,7 @@ class Fuzzer:
         self.bases = [
             save(tiny_models.log_mel_network(), tiny_models.log_mel_card()),
             save(tiny_models.waveform_network(), tiny_models.waveform_card()),
+            save(*stateful()),
             (models_folder() / "esc10.onnx").read_bytes(),
         ]
         self.ways: list[Callable[[bytes], bytes]] = [self.damaged_bytes, self.damaged_graph, self.damaged_card]
@@ -143,7 +148,7 @@ class Fuzzer:
             return self.random.choice(["", "x", "scores", "log_mel", "ai.onnx.ml", "Loop", "Conv", "GRU", "a" * 5000])
         if field.cpp_type == field.CPPTYPE_ENUM:
             return self.random.choice(field.enum_type.values).number
-        number = self.random.choice([*ODD_NUMBERS, value + 1, value - 1])
+        number = max(-(2**63), min(self.random.choice([*ODD_NUMBERS, value + 1, value - 1]), 2**63 - 1))
         if field.cpp_type in (field.CPPTYPE_INT32, field.CPPTYPE_UINT32):
             return max(0 if field.cpp_type == field.CPPTYPE_UINT32 else -(2**31), min(number, 2**31 - 1))
         return max(number, 0) if field.cpp_type == field.CPPTYPE_UINT64 else number
@@ -199,7 +204,7 @@ class Fuzzer:
         """Count a refusal, whose message must be one sentence that fits a terminal."""
         message = str(error)
         assert "\n" not in message
-        assert len(message) < 1500, message
+        assert len(message) < 1500, message[:1500]
         self.outcomes[f"{way}: refused to {stage}"] += 1
 
 
@@ -210,7 +215,34 @@ def is_too_much(model: Model) -> bool:
     return card.window > MAX_WINDOW or work > MAX_WORK or card.window > 100 * card.hop
 
 
-def save(network: onnx.ModelProto, card: Any) -> bytes:
+def stateful() -> tuple[onnx.ModelProto, ModelCard]:
+    """Return a network with everything that schema 2 added: context, a state, a constant, and scores over time."""
+    nodes = [
+        helper.make_node("Unsqueeze", ["waveform", "last"], ["column"]),
+        helper.make_node("MatMul", ["column", "weights"], ["products"]),
+        helper.make_node("Cast", ["rate"], ["rate_hz"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Div", ["state", "rate_hz"], ["memory"]),
+        helper.make_node("Add", ["products", "memory"], ["frames"]),
+        helper.make_node("ReduceMean", ["frames", "time"], ["next_state"], keepdims=1),
+    ]
+    constants = {"last": np.array([-1]), "time": np.array([1]), "weights": np.array([[1, 2, -1]], np.float32)}
+    inputs = {"waveform": ["batch", "time"], "state": [1, 1, 3], "rate": []}
+    outputs = {"frames": ["batch", "time", 3], "next_state": [1, 1, 3]}
+    network = tiny_models.build(nodes, inputs, outputs, constants)
+    network.graph.input[2].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    states, fixed = (ModelState("state", "next_state", (1, 1, 3)),), (ModelConstant("rate", "int64", (), 8000),)
+    card = tiny_models.waveform_card(
+        input=ModelInput("waveform", "waveform", ("batch", "time"), 8000, 16, states, fixed),
+        outputs=ModelOutputs(frames=ModelOutput("frames", ("batch", "time", "label"))),
+        frame_hop=1,
+        frame_length=1,
+        window=500,
+        hop=500,
+    )
+    return network, card
+
+
+def save(network: onnx.ModelProto, card: ModelCard) -> bytes:
     """Return the bytes of a sound model."""
     with tempfile.TemporaryDirectory() as folder:
         return tiny_models.save(Path(folder, "model.onnx"), network, card).read_bytes()

@@ -354,6 +354,14 @@ def test_changed_label_is_refused_as_a_changed_card():
         read_card({METADATA_KEY: changed})
 
 
+def test_a_long_value_does_not_make_a_long_message():
+    values = log_mel_card().to_dict()
+    values["frontend"]["spectrum"] = "x" * 10_000
+    with pytest.raises(ModelError, match=r"'frontend'.*spectrum='xxx.*\.\.\.") as caught:
+        read_card(stamped(values))
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize("bad", [{"mean": [10**400]}, {"window": {}}, {"n_mels": "8"}, {"sample_rate": None}])
 def test_front_end_that_does_not_exist_is_refused(bad):
     values = log_mel_card().to_dict()
