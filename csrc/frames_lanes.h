@@ -13,6 +13,7 @@ namespace engine {
 namespace ENGINE_ISA {
 
 constexpr int kFramesPerChunk = kLanes >= 8 ? 112 : 64;
+constexpr int kFloatsPerCacheLine = 16;
 
 // Sample i of a signal of n > 0 samples that `padding` continues beyond both ends.
 ENGINE_INLINE float sample_at(const float* x, long n, long i, Padding padding) {
@@ -271,6 +272,12 @@ static void store_rows(const Lanes* values, int count, int n_frames, float* out,
   }
 }
 
+// Asks for samples [begin, begin + count) of x[0 .. n) in the second-level cache.
+ENGINE_INLINE void prefetch_samples(const float* x, long n, long begin, long count) {
+  const long end = smaller(n, begin + count);
+  for (long i = begin < 0 ? 0 : begin; i < end; i += kFloatsPerCacheLine) __builtin_prefetch(x + i, 0, 2);
+}
+
 // Transforms frames 0 .. n_frames - 1, the first of which starts at sample `first` of x (it may be negative), and calls
 // sink(f, count) for every group of `count` <= kLanes frames with the spectrum of frames f, f + 1, ... in s.spectrum.
 template <bool kFilter, class Sink>
@@ -291,7 +298,9 @@ ENGINE_INLINE void for_each_group(const FrameTables& t, const FrameScratch& s, c
     }
     fill_columns(t, s, x, n, first + f * t.hop_length, begin, needed);
     Lanes* z = reinterpret_cast<Lanes*>(s.spectrum);
+    const long next = first + (f + s.n_columns) * t.hop_length;  // what the next chunk will read, bit by bit
     for (long g = 0; g < left; g += kLanes) {
+      prefetch_samples(x, n, next + g * t.hop_length, kLanes * static_cast<long>(t.hop_length));
       transform_frames<kFilter>(t, s.columns + g, s.stride, z);
       sink(f + g, static_cast<int>(smaller(static_cast<long>(kLanes), left - g)));
     }

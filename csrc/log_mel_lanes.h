@@ -30,6 +30,11 @@ ENGINE_INLINE IntLanes mel_bands(const MelTables& t, const Lanes* power, Lanes* 
   return bad;
 }
 
+// Asks for the cache lines that `count` values will soon be written to.
+ENGINE_INLINE void prefetch_rows(const float* out, long count) {
+  for (long i = 0; i < count; i += kFloatsPerCacheLine) __builtin_prefetch(out + i, 1);
+}
+
 template <bool kFilter>
 ENGINE_INLINE bool log_mel_frames(const FrameTables& frames, const MelTables& mel, const FrameScratch& s,
                                   const float* x, long n, long first, long n_frames, float* out) {
@@ -38,6 +43,7 @@ ENGINE_INLINE bool log_mel_frames(const FrameTables& frames, const MelTables& me
   Lanes* bands = reinterpret_cast<Lanes*>(s.bands);
   IntLanes bad = {};
   for_each_group<kFilter>(frames, s, x, n, first, n_frames, [&](long f, int count) __attribute__((always_inline)) {
+    prefetch_rows(out + f * mel.n_mels, static_cast<long>(count) * mel.n_mels);
     if (mel.magnitude) {
       spectrum_of<true>(frames.fft, z, power);
     } else {
