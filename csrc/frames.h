@@ -7,10 +7,16 @@ namespace engine {
 
 enum class Padding { kZeros, kReflect, kMirror };  // samples outside the signal: 0, x[-i] = x[i], or x[-i] = x[i - 1]
 
+// Which samples the columns of a clip hold, see frames_lanes.h: column c those from c * hop_length on. A frame of column
+// c reads no more than the `reach` samples from there.
+struct ClipLayout {
+  int hop_length, reach;
+  Padding padding;
+};
+
 // How frames are cut, windowed and transformed.
 struct FrameTables {
   int win_length, hop_length;
-  Padding padding;
   bool per_frame_filter;  // DC removal or pre-emphasis is on
   bool remove_dc;
   float preemphasis;
@@ -31,7 +37,17 @@ struct MelTables {
   const float* bias;  // [n_mels]
 };
 
-// Sizes, in floats, of what one thread needs; `frames_scratch_sizes` fills it in.
+// Log-mel by one configuration, of several that read the same columns.
+struct LogMelBranch {
+  const FrameTables* frames;
+  const MelTables* mel;
+  int offset;          // of a frame's first sample from the start of its column
+  bool same_spectrum;  // as the branch before this one
+  long n_frames;
+  float* out;  // n_frames x n_mels
+};
+
+// What one thread computes in.
 struct FrameScratch {
   float* columns;   // the transposed clip, see frames_lanes.h
   float* edge;      // samples of one block of frames that reach beyond the signal

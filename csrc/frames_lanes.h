@@ -39,9 +39,9 @@ ENGINE_INLINE void copy_samples(const float* x, long n, long start, int count, P
 }
 
 // Fills columns [begin, end), multiples of kLanes, of the chunk whose frame 0 starts at sample `origin` of x.
-static void fill_columns(const FrameTables& t, const FrameScratch& s, const float* x, long n, long origin, long begin,
+static void fill_columns(const ClipLayout& t, const FrameScratch& s, const float* x, long n, long origin, long begin,
                          long end) {
-  const int hop = t.hop_length, rows = smaller(hop, t.win_length), height = rows < kLanes ? kLanes : rows;
+  const int hop = t.hop_length, rows = smaller(hop, t.reach), height = rows < kLanes ? kLanes : rows;
   for (long c = begin; c < end; c += kLanes) {
     const long start = origin + c * hop;
     const float* from = s.edge;
@@ -72,9 +72,9 @@ static void fill_columns(const FrameTables& t, const FrameScratch& s, const floa
 //   y[n] = ((x[n] - mean) - a (x[n-1] - mean)) w[n] = (x[n] - a x[n-1]) w[n] - mean (1 - a) w[n],   x[-1] = x[0].
 template <bool kFilter>
 struct WindowedFrames {
-  const float* base;
+  const float* columns;  // from the frames' own on
   long stride;
-  int hop, win;
+  int offset, hop, win;
   const float *window, *dc_window;
   Lanes mean, preemphasis;
 
@@ -84,32 +84,38 @@ struct WindowedFrames {
     Lanes previous;
   };
 
-  ENGINE_INLINE WindowedFrames over(const FrameTables& t, const float* base, long stride) {
-    WindowedFrames frames{base,     stride,      t.hop_length, t.win_length,
-                          t.window, t.dc_window, {},           broadcast(t.preemphasis)};
-    if (kFilter && t.remove_dc) {
-      Lanes even = {}, odd = {};
-      for (int begin = 0, c = 0; begin < frames.win; begin += frames.hop, c++) {
-        const int rows = smaller(frames.hop, frames.win - begin);
-        const float* at = base + c;
-        int r = 0;
-        for (; r + 1 < rows; r += 2, at += 2 * stride) {
-          even += load(at);
-          odd += load(at + stride);
-        }
-        if (r < rows) even += load(at);
-      }
-      frames.mean = (even + odd) * (1.0f / frames.win);
-    }
+  ENGINE_INLINE WindowedFrames over(const FrameTables& t, const float* columns, long stride, int offset) {
+    WindowedFrames frames{columns,  stride,   offset,      t.hop_length, t.win_length,
+                          t.window, t.dc_window, {}, broadcast(t.preemphasis)};
+    if (kFilter && t.remove_dc) frames.mean = frames.sum() * (1.0f / t.win_length);
     return frames;
   }
 
   inline __attribute__((always_inline)) const float* address(int n) const {
-    return base + (n % hop) * stride + n / hop;
+    return columns + (offset + n) % hop * stride + (offset + n) / hop;
+  }
+
+  // Even and odd samples apart, wherever in a column they lie: the bits do not depend on `offset`.
+  inline __attribute__((always_inline)) Lanes sum() const {
+    Lanes even = {}, odd = {};
+    for (int n = 0, rows; n < win; n += rows) {
+      rows = smaller(hop - (offset + n) % hop, win - n);
+      const float* at = address(n);
+      int r = 0;
+      for (; r + 1 < rows; r += 2, at += 2 * stride) {
+        even += load(at);
+        odd += load(at + stride);
+      }
+      if (r == rows) continue;
+      const Lanes last = even + load(at);
+      even = odd;
+      odd = last;
+    }
+    return even + odd;
   }
 
   inline __attribute__((always_inline)) Cursor at(int n) const {
-    Cursor cursor{address(n), n % hop, {}};
+    Cursor cursor{address(n), (offset + n) % hop, {}};
     if (kFilter && n < win + 1) cursor.previous = load(address(n > 0 ? n - 1 : 0));
     return cursor;
   }
@@ -177,8 +183,8 @@ ENGINE_INLINE void opening_steps(const WindowedFrames<kFilter>& frames,
 
 // The first pass, radix 4, fused with the window; quarters of the input that lie in the zero padding cost nothing.
 template <bool kFilter>
-static void opening_pass(const FrameTables& t, const float* base, long stride, Lanes* z) {
-  const auto frames = WindowedFrames<kFilter>::over(t, base, stride);
+static void opening_pass(const FrameTables& t, const float* columns, long stride, int offset, Lanes* z) {
+  const auto frames = WindowedFrames<kFilter>::over(t, columns, stride, offset);
   const int quarter = t.fft.size / 4, elements = (t.win_length + 1) / 2;
   const float* twiddles = t.fft.stages[0].twiddles;
   typename WindowedFrames<kFilter>::Cursor cursors[4];
@@ -197,8 +203,8 @@ static void opening_pass(const FrameTables& t, const float* base, long stride, L
 }
 
 template <bool kFilter>
-static void load_windowed(const FrameTables& t, const float* base, long stride, Lanes* z) {
-  const auto frames = WindowedFrames<kFilter>::over(t, base, stride);
+static void load_windowed(const FrameTables& t, const float* columns, long stride, int offset, Lanes* z) {
+  const auto frames = WindowedFrames<kFilter>::over(t, columns, stride, offset);
   auto cursor = frames.at(0);
   const int win = t.win_length, step = t.fft.packed ? 2 : 1;
   int i = 0;
@@ -207,16 +213,25 @@ static void load_windowed(const FrameTables& t, const float* base, long stride, 
   for (; i < t.fft.size; i++) store_complex(z, i, Complex{});
 }
 
-// The complex transform of the kLanes frames from column `base` on, in digit-reversed order.
 template <bool kFilter>
-ENGINE_INLINE void transform_frames(const FrameTables& t, const float* base, long stride, Lanes* z) {
+ENGINE_INLINE void transform_windowed(const FrameTables& t, const float* columns, long stride, int offset, Lanes* z) {
   Lanes* pass_scratch = z + 2 * t.fft.size;
   if (t.fft.packed && t.fft.size % 4 == 0) {
-    opening_pass<kFilter>(t, base, stride, z);
+    opening_pass<kFilter>(t, columns, stride, offset, z);
     fft_finish(t.fft, 1, z, 4, pass_scratch);
   } else {
-    load_windowed<kFilter>(t, base, stride, z);
+    load_windowed<kFilter>(t, columns, stride, offset, z);
     fft_finish(t.fft, 0, z, 1, pass_scratch);
+  }
+}
+
+// The complex transform, in digit-reversed order, of the kLanes frames that start `offset` samples into `columns`.
+static void transform_frames(const FrameTables& t, const FrameScratch& s, const float* columns, int offset) {
+  Lanes* z = reinterpret_cast<Lanes*>(s.spectrum);
+  if (t.per_frame_filter) {
+    transform_windowed<true>(t, columns, s.stride, offset, z);
+  } else {
+    transform_windowed<false>(t, columns, s.stride, offset, z);
   }
 }
 
@@ -241,13 +256,23 @@ ENGINE_INLINE void for_each_bin(const FftTables& t, const Lanes* z, Emit emit) {
   }
 }
 
-// power[k] = |X[k]|^2, or |X[k]|.
 template <bool kMagnitude>
-static void spectrum_of(const FftTables& t, const Lanes* z, Lanes* power) {
+static void power_or_magnitude(const FftTables& t, const Lanes* z, Lanes* power) {
   for_each_bin(t, z, [&](int k, Complex x) __attribute__((always_inline)) {
     const Lanes squared = x.re * x.re + x.im * x.im;
     power[k] = kMagnitude ? square_root(squared) : squared;
   });
+}
+
+// power[k] = |X[k]|^2, or |X[k]|, of the frames last transformed.
+static void fill_power(const FftTables& t, bool magnitude, const FrameScratch& s) {
+  const Lanes* z = reinterpret_cast<const Lanes*>(s.spectrum);
+  Lanes* power = reinterpret_cast<Lanes*>(s.power);
+  if (magnitude) {
+    power_or_magnitude<true>(t, z, power);
+  } else {
+    power_or_magnitude<false>(t, z, power);
+  }
 }
 
 // Stores `count` vectors, one value of kLanes frames each, as rows: out[f * pitch + m] for the first n_frames frames.
@@ -278,31 +303,28 @@ ENGINE_INLINE void prefetch_samples(const float* x, long n, long begin, long cou
   for (long i = begin < 0 ? 0 : begin; i < end; i += kFloatsPerCacheLine) __builtin_prefetch(x + i, 0, 2);
 }
 
-// Transforms frames 0 .. n_frames - 1, the first of which starts at sample `first` of x (it may be negative), and calls
-// sink(f, count) for every group of `count` <= kLanes frames with the spectrum of frames f, f + 1, ... in s.spectrum.
-template <bool kFilter, class Sink>
-ENGINE_INLINE void for_each_group(const FrameTables& t, const FrameScratch& s, const float* x, long n, long first,
+// Lays the clip out in columns, the first of which starts at sample `first` of x (it may be negative), and calls
+// sink(f, columns, count) for every group of `count` <= kLanes frames f, f + 1, ... of the n_frames; `columns` is theirs.
+template <class Sink>
+ENGINE_INLINE void for_each_group(const ClipLayout& t, const FrameScratch& s, const float* x, long n, long first,
                                   long n_frames, Sink sink) {
-  const long overlap = s.n_columns - kFramesPerChunk;
+  const long overlap = s.n_columns - kFramesPerChunk, hop = t.hop_length;
   for (long f = 0; f < n_frames; f += kFramesPerChunk) {
     const long left = smaller(static_cast<long>(kFramesPerChunk), n_frames - f);
     const long needed = smaller(s.n_columns, (left + kLanes - 1) / kLanes * kLanes + overlap);
     long begin = 0;
     if (f > 0) {  // the columns that this chunk shares with the one before
-      const int rows = smaller(t.hop_length, t.win_length);
+      const int rows = smaller(t.hop_length, t.reach);
       for (int r = 0; r < rows; r++) {
         float* row = s.columns + r * s.stride;
         for (long c = 0; c < overlap; c += kLanes) store(row + c, load(row + kFramesPerChunk + c));
       }
       begin = overlap;
     }
-    fill_columns(t, s, x, n, first + f * t.hop_length, begin, needed);
-    Lanes* z = reinterpret_cast<Lanes*>(s.spectrum);
-    const long next = first + (f + s.n_columns) * t.hop_length;  // what the next chunk will read, bit by bit
+    fill_columns(t, s, x, n, first + f * hop, begin, needed);
     for (long g = 0; g < left; g += kLanes) {
-      prefetch_samples(x, n, next + g * t.hop_length, kLanes * static_cast<long>(t.hop_length));
-      transform_frames<kFilter>(t, s.columns + g, s.stride, z);
-      sink(f + g, static_cast<int>(smaller(static_cast<long>(kLanes), left - g)));
+      prefetch_samples(x, n, first + (f + s.n_columns + g) * hop, kLanes * hop);  // a part of the next chunk
+      sink(f + g, s.columns + g, static_cast<int>(smaller(static_cast<long>(kLanes), left - g)));
     }
   }
 }

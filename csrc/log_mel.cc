@@ -2,21 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 #include <limits>
-#include <new>
 #include <stdexcept>
 
-#include "parallel.h"
+#include "log_mel_group.h"
 
 namespace engine {
 namespace {
-
-constexpr long kAlignment = 64;       // bytes: a cache line, and the widest register
-constexpr long kFramesPerPart = 512;  // a clip is split over threads in parts no shorter than this
-
-long round_up(long n, long multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 std::vector<float> to_float(const std::vector<double>& values) { return {values.begin(), values.end()}; }
 
@@ -41,71 +33,12 @@ void check(const LogMelOptions& o) {
 
 }  // namespace
 
-// What one thread computes in. Plans keep those that are free, for the next call.
-struct LogMelPlan::Workspace {
-  FrameScratch scratch{};
-  void* memory = nullptr;
-
-  Workspace(const FrameTables& t, int n_mels, const Kernels& k) {
-    const long lanes = k.lanes, rows = std::max<long>(std::min(t.hop_length, t.win_length), lanes);
-    scratch.n_columns = k.frames_per_chunk + round_up((t.win_length - 1) / t.hop_length, lanes);
-    scratch.stride = scratch.n_columns + 16;  // not a power of two: rows spread over the cache's sets
-    const long sizes[] = {
-        rows * scratch.stride,    lanes * rows,   2 * (t.fft.size + t.fft.max_radix) * lanes,
-        2 * t.fft.n_bins * lanes, n_mels * lanes,
-    };
-    float** const parts[] = {&scratch.columns, &scratch.edge, &scratch.spectrum, &scratch.power, &scratch.bands};
-    long total = 0;
-    for (const long size : sizes) total += round_up(size * sizeof(float), kAlignment);
-    memory = std::aligned_alloc(kAlignment, total);
-    if (memory == nullptr) throw std::bad_alloc();
-    std::memset(memory, 0, total);
-    char* at = static_cast<char*>(memory);
-    for (int i = 0; i < 5; i++) {
-      *parts[i] = reinterpret_cast<float*>(at);
-      at += round_up(sizes[i] * sizeof(float), kAlignment);
-    }
-  }
-  ~Workspace() { std::free(memory); }
-};
-
-// Borrows a workspace for one call. Slots are taken and given back by atomic exchange: no lock that a fork could leave
-// held in the child.
-class LogMelPlan::Lease {
- public:
-  explicit Lease(const LogMelPlan& plan) : plan_(plan) {
-    for (auto& slot : plan_.workspaces_) {
-      workspace_ = slot.exchange(nullptr);
-      if (workspace_ != nullptr) return;
-    }
-    workspace_ = new Workspace(plan_.frames_, plan_.options_.n_mels, plan_.kernels_);
-  }
-  ~Lease() {
-    for (auto& slot : plan_.workspaces_) {
-      Workspace* empty = nullptr;
-      if (slot.compare_exchange_strong(empty, workspace_)) return;
-    }
-    delete workspace_;
-  }
-  Lease(const Lease&) = delete;
-  Lease& operator=(const Lease&) = delete;
-
-  const FrameScratch& scratch() const { return workspace_->scratch; }
-
- private:
-  const LogMelPlan& plan_;
-  Workspace* workspace_;
-};
-
 LogMelPlan::LogMelPlan(const LogMelOptions& options)
     : options_((check(options), options)), kernels_(kernels()), fft_(options.n_fft, kernels_.wide_registers) {
-  for (auto& slot : workspaces_) slot = nullptr;
   prepare_frames();
   prepare_mel();
-}
-
-LogMelPlan::~LogMelPlan() {
-  for (auto& slot : workspaces_) delete slot.load();
+  const FrameScratchSize size(clip_, frames_, options_.n_mels, kernels_);
+  scratch_ = std::make_unique<FrameScratchPool>(size, kernels_);
 }
 
 void LogMelPlan::prepare_frames() {
@@ -120,12 +53,12 @@ void LogMelPlan::prepare_frames() {
   for (double& w : window) w *= 1.0 - preemphasis;
   dc_window_ = to_float(window);
 
+  const bool centred = o.framing == Framing::kCenter || o.framing == Framing::kCenterTrimmed;
+  clip_ = {o.hop_length, o.win_length, Padding::kZeros};
+  if (o.framing == Framing::kMirror) clip_.padding = Padding::kMirror;
+  if (centred && o.pad_reflect) clip_.padding = Padding::kReflect;
   frames_.win_length = o.win_length;
   frames_.hop_length = o.hop_length;
-  frames_.padding = Padding::kZeros;
-  if (o.framing == Framing::kMirror) frames_.padding = Padding::kMirror;
-  const bool centred = o.framing == Framing::kCenter || o.framing == Framing::kCenterTrimmed;
-  if (centred && o.pad_reflect) frames_.padding = Padding::kReflect;
   frames_.per_frame_filter = o.remove_dc || preemphasis != 0.0;
   frames_.remove_dc = o.remove_dc;
   frames_.preemphasis = static_cast<float>(preemphasis);
@@ -214,8 +147,9 @@ const float* LogMelPlan::signal(const float* x, long n, std::vector<float>& chan
 
 bool LogMelPlan::frames_at(const float* x, long n, long first, long count, float* out) const {
   if (count <= 0) return true;
-  const Lease lease(*this);
-  return kernels_.log_mel(frames_, mel_, lease.scratch(), x, n, first, count, out);
+  const FrameScratchPool::Lease lease(*scratch_);
+  const LogMelBranch branch{&frames_, &mel_, 0, false, count, out};
+  return kernels_.log_mel(clip_, lease.scratch(), x, n, first, count, &branch, 1);
 }
 
 void LogMelPlan::finish(float* out, long n_frames) const {
@@ -240,52 +174,23 @@ void LogMelPlan::finish(float* out, long n_frames) const {
 
 long LogMelPlan::compute(const float* const* clips, const long* lengths, long n_clips, float* const* outs,
                          int n_threads) const {
-  struct Part {
-    long clip, begin, end;
-  };
-  std::vector<std::vector<float>> changed(n_clips);
-  std::vector<const float*> signals(clips, clips + n_clips);
-  if (changes_signal())
-    parallel_for(n_clips, n_threads, [&](long c) { signals[c] = signal(clips[c], lengths[c], changed[c]); });
-  std::vector<Part> parts;
-  const long parts_per_clip = n_clips > 0 && n_clips < n_threads ? (n_threads + n_clips - 1) / n_clips : 1;
-  for (long c = 0; c < n_clips; c++) {
-    const long total = n_frames(lengths[c]);
-    const long size = std::max((total + parts_per_clip - 1) / parts_per_clip, kFramesPerPart);
-    for (long begin = 0; begin < total; begin += size) parts.push_back({c, begin, std::min(begin + size, total)});
-  }
-
-  std::vector<char> finite(parts.size(), 1);
-  parallel_for(static_cast<long>(parts.size()), n_threads, [&](long p) {
-    const Part& part = parts[p];
-    float* out = outs[part.clip] + part.begin * options_.n_mels;
-    const long first = first_sample() + part.begin * options_.hop_length;
-    finite[p] = frames_at(signals[part.clip], signal_length(lengths[part.clip]), first, part.end - part.begin, out);
-    const long total = n_frames(lengths[part.clip]);
-    if (part.begin == 0 && part.end == total) finish(out, total);  // while it is in the cache
-  });
-  for (size_t p = 0; p < parts.size(); p++) {
-    const Part& part = parts[p];
-    if (!finite[p]) return part.clip;
-    const long total = n_frames(lengths[part.clip]);
-    if (part.begin > 0 && part.end == total) finish(outs[part.clip], total);
-  }
-  return -1;
+  return compute_log_mel({LogMelGroup(*this, 0)}, clips, lengths, n_clips, &outs, n_threads);
 }
 
 void LogMelPlan::spectrogram(const float* x, long n, float* out) const {
   if (n_frames(n) == 0) return;
-  const Lease lease(*this);
+  const FrameScratchPool::Lease lease(*scratch_);
   std::vector<float> changed;
-  kernels_.spectrogram(frames_, options_.magnitude, lease.scratch(), signal(x, n, changed), signal_length(n),
+  kernels_.spectrogram(clip_, frames_, options_.magnitude, lease.scratch(), signal(x, n, changed), signal_length(n),
                        first_sample(), n_frames(n), out);
 }
 
 void LogMelPlan::stft(const float* x, long n, float* out) const {
   if (n_frames(n) == 0) return;
-  const Lease lease(*this);
+  const FrameScratchPool::Lease lease(*scratch_);
   std::vector<float> changed;
-  kernels_.stft(frames_, lease.scratch(), signal(x, n, changed), signal_length(n), first_sample(), n_frames(n), out);
+  kernels_.stft(clip_, frames_, lease.scratch(), signal(x, n, changed), signal_length(n), first_sample(), n_frames(n),
+                out);
 }
 
 }  // namespace engine

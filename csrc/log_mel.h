@@ -1,13 +1,13 @@
 // The log-mel front end: options -> plan; waveform -> frames -> window -> FFT -> power -> mel -> log -> normalised.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "fft_plan.h"
 #include "frames.h"
+#include "frames_scratch.h"
 #include "kernels.h"
 #include "mel.h"
 #include "window.h"
@@ -50,7 +50,6 @@ class LogMelPlan {
  public:
   // Throws std::invalid_argument for lengths outside their range or vectors of the wrong size.
   explicit LogMelPlan(const LogMelOptions& options);
-  ~LogMelPlan();
   LogMelPlan(const LogMelPlan&) = delete;
   LogMelPlan& operator=(const LogMelPlan&) = delete;
 
@@ -65,6 +64,8 @@ class LogMelPlan {
   long signal_length(long n) const { return options_.preemphasis_of_clip && n > 0 ? n - 1 : n; }
   // Sample at which frame 0 starts; negative where the framing reaches before the signal.
   long first_sample() const;
+  // True when frames are cut from a changed copy of the input.
+  bool changes_signal() const { return options_.remove_clip_mean || options_.preemphasis_of_clip; }
   // True when frames cannot be given out before the whole input is known.
   bool needs_whole_input() const;
 
@@ -75,6 +76,9 @@ class LogMelPlan {
   // The steps that need the whole input: reference "max", range, and the normalisation that follows them. Does nothing
   // where the options ask for none.
   void finish(float* out, long n_frames) const;
+  // What frames are cut from: x itself, or, where the options change the whole input, `changed` filled with x without its
+  // mean and pre-emphasised.
+  const float* signal(const float* x, long n, std::vector<float>& changed) const;
 
   // Whole inputs on up to n_threads threads: clip i has lengths[i] samples and gets n_frames(lengths[i]) x n_mels
   // values. Returns the index of the first clip with a value that is not a finite number, or -1.
@@ -85,14 +89,13 @@ class LogMelPlan {
   // n_frames(n) x n_bins (real, imaginary) pairs; phases count from the first sample of each window.
   void stft(const float* x, long n, float* out) const;
 
+  // What the kernels read; they live as long as the plan.
+  const ClipLayout& clip() const { return clip_; }
+  const FrameTables& frames() const { return frames_; }
+  const MelTables& mel() const { return mel_; }
+  FrameScratchPool& scratch() const { return *scratch_; }
+
  private:
-  struct Workspace;
-  class Lease;
-
-  // What frames are cut from: x itself, or `changed`, filled with x without its mean and pre-emphasised as a whole.
-  const float* signal(const float* x, long n, std::vector<float>& changed) const;
-  bool changes_signal() const { return options_.remove_clip_mean || options_.preemphasis_of_clip; }
-
   void prepare_frames();
   void prepare_mel();
   bool finishes() const;  // finish() has something to do
@@ -106,10 +109,10 @@ class LogMelPlan {
   std::vector<const float*> weights_;
   std::vector<float> gain_, bias_;                // of the kernel: logarithm, and normalisation where nothing follows
   std::vector<float> finish_gain_, finish_bias_;  // of finish()
+  ClipLayout clip_{};
   FrameTables frames_{};
   MelTables mel_{};
-  static constexpr int kWorkspaces = 64;
-  mutable std::atomic<Workspace*> workspaces_[kWorkspaces];
+  std::unique_ptr<FrameScratchPool> scratch_;
 };
 
 }  // namespace engine

@@ -8,9 +8,8 @@ namespace ENGINE_ISA {
 
 // bands[m] = gain[m] ln(max(sum over k of weight[m][k] power[k], floor) + offset) + bias[m].
 // Returns lanes of all ones where a sum is not a finite number.
-ENGINE_INLINE IntLanes mel_bands(const MelTables& t, const Lanes* power, Lanes* bands) {
+static IntLanes mel_bands(const MelTables& t, const Lanes* power, Lanes* bands) {
   constexpr float kLargest = 3.402823466e+38f;
-  IntLanes bad = {};
   for (int m = 0; m < t.n_mels; m++) {
     const float* w = t.weights[m];
     Lanes a = {}, b = {}, c = {}, d = {};  // four sums hide the latency of the multiply-add
@@ -23,9 +22,15 @@ ENGINE_INLINE IntLanes mel_bands(const MelTables& t, const Lanes* power, Lanes* 
       d += power[k + 3] * w[3];
     }
     for (; k < end; k++, w++) a += power[k] * w[0];
-    const Lanes sum = (a + b) + (c + d);
+    bands[m] = (a + b) + (c + d);
+  }
+  IntLanes bad = {};  // sums before logarithms: two loops schedule better than one that does both
+  const Lanes floor = broadcast(t.floor);
+  ENGINE_UNROLL(2)
+  for (int m = 0; m < t.n_mels; m++) {
+    const Lanes sum = bands[m];
     bad |= ~(sum <= broadcast(kLargest));
-    bands[m] = natural_log(larger(sum, broadcast(t.floor)) + t.offset) * t.gain[m] + t.bias[m];
+    bands[m] = natural_log(larger(sum, floor) + t.offset) * t.gain[m] + t.bias[m];
   }
   return bad;
 }
@@ -35,79 +40,48 @@ ENGINE_INLINE void prefetch_rows(const float* out, long count) {
   for (long i = 0; i < count; i += kFloatsPerCacheLine) __builtin_prefetch(out + i, 1);
 }
 
-template <bool kFilter>
-ENGINE_INLINE bool log_mel_frames(const FrameTables& frames, const MelTables& mel, const FrameScratch& s,
-                                  const float* x, long n, long first, long n_frames, float* out) {
-  Lanes* z = reinterpret_cast<Lanes*>(s.spectrum);
-  Lanes* power = reinterpret_cast<Lanes*>(s.power);
+static bool log_mel(const ClipLayout& clip, const FrameScratch& s, const float* x, long n, long first, long n_frames,
+                    const LogMelBranch* branches, int n_branches) {
   Lanes* bands = reinterpret_cast<Lanes*>(s.bands);
   IntLanes bad = {};
-  for_each_group<kFilter>(frames, s, x, n, first, n_frames, [&](long f, int count) __attribute__((always_inline)) {
-    prefetch_rows(out + f * mel.n_mels, static_cast<long>(count) * mel.n_mels);
-    if (mel.magnitude) {
-      spectrum_of<true>(frames.fft, z, power);
-    } else {
-      spectrum_of<false>(frames.fft, z, power);
+  for_each_group(clip, s, x, n, first, n_frames, [&](long f, const float* columns, int) {
+    for (const LogMelBranch* branch = branches; branch < branches + n_branches; branch++) {
+      const MelTables& mel = *branch->mel;
+      const long count = smaller(static_cast<long>(kLanes), branch->n_frames - f);
+      if (count > 0) prefetch_rows(branch->out + f * mel.n_mels, count * mel.n_mels);
+      if (!branch->same_spectrum) {
+        transform_frames(*branch->frames, s, columns, branch->offset);
+        fill_power(branch->frames->fft, mel.magnitude, s);
+      }
+      if (count <= 0) continue;
+      bad |= mel_bands(mel, reinterpret_cast<const Lanes*>(s.power), bands);
+      store_rows(bands, mel.n_mels, static_cast<int>(count), branch->out + f * mel.n_mels, mel.n_mels);
     }
-    bad |= mel_bands(mel, power, bands);
-    store_rows(bands, mel.n_mels, count, out + f * mel.n_mels, mel.n_mels);
   });
-  int any = 0;
-  for (int i = 0; i < kLanes; i++) any |= bad[i];
-  return any == 0;
+  return !any(bad);
 }
 
-static bool log_mel(const FrameTables& frames, const MelTables& mel, const FrameScratch& s, const float* x, long n,
-                    long first, long n_frames, float* out) {
-  return frames.per_frame_filter ? log_mel_frames<true>(frames, mel, s, x, n, first, n_frames, out)
-                                 : log_mel_frames<false>(frames, mel, s, x, n, first, n_frames, out);
-}
-
-template <bool kFilter>
-ENGINE_INLINE void spectrogram_frames(const FrameTables& frames, bool magnitude, const FrameScratch& s, const float* x,
-                                      long n, long first, long n_frames, float* out) {
+static void spectrogram(const ClipLayout& clip, const FrameTables& frames, bool magnitude, const FrameScratch& s,
+                        const float* x, long n, long first, long n_frames, float* out) {
   const int n_bins = frames.fft.n_bins;
-  Lanes* z = reinterpret_cast<Lanes*>(s.spectrum);
-  Lanes* power = reinterpret_cast<Lanes*>(s.power);
-  for_each_group<kFilter>(frames, s, x, n, first, n_frames, [&](long f, int count) __attribute__((always_inline)) {
-    if (magnitude) {
-      spectrum_of<true>(frames.fft, z, power);
-    } else {
-      spectrum_of<false>(frames.fft, z, power);
-    }
-    store_rows(power, n_bins, count, out + f * n_bins, n_bins);
-  });
-}
-
-static void spectrogram(const FrameTables& frames, bool magnitude, const FrameScratch& s, const float* x, long n,
-                        long first, long n_frames, float* out) {
-  if (frames.per_frame_filter) {
-    spectrogram_frames<true>(frames, magnitude, s, x, n, first, n_frames, out);
-  } else {
-    spectrogram_frames<false>(frames, magnitude, s, x, n, first, n_frames, out);
-  }
-}
-
-template <bool kFilter>
-ENGINE_INLINE void stft_frames(const FrameTables& frames, const FrameScratch& s, const float* x, long n, long first,
-                               long n_frames, float* out) {
-  const int n_bins = frames.fft.n_bins;
-  Lanes* z = reinterpret_cast<Lanes*>(s.spectrum);
-  Lanes* bins = reinterpret_cast<Lanes*>(s.power);
-  for_each_group<kFilter>(frames, s, x, n, first, n_frames, [&](long f, int count) __attribute__((always_inline)) {
-    for_each_bin(frames.fft, z, [&](int k, Complex x) __attribute__((always_inline)) { store_complex(bins, k, x); });
-    store_rows(bins, 2 * n_bins, count, out + f * 2 * n_bins, 2 * n_bins);
+  for_each_group(clip, s, x, n, first, n_frames, [&](long f, const float* columns, int count) {
+    transform_frames(frames, s, columns, 0);
+    fill_power(frames.fft, magnitude, s);
+    store_rows(reinterpret_cast<const Lanes*>(s.power), n_bins, count, out + f * n_bins, n_bins);
   });
 }
 
 // out: n_frames x n_bins pairs (real, imaginary).
-static void stft(const FrameTables& frames, const FrameScratch& s, const float* x, long n, long first, long n_frames,
-                 float* out) {
-  if (frames.per_frame_filter) {
-    stft_frames<true>(frames, s, x, n, first, n_frames, out);
-  } else {
-    stft_frames<false>(frames, s, x, n, first, n_frames, out);
-  }
+static void stft(const ClipLayout& clip, const FrameTables& frames, const FrameScratch& s, const float* x, long n,
+                 long first, long n_frames, float* out) {
+  const int n_bins = frames.fft.n_bins;
+  const Lanes* z = reinterpret_cast<const Lanes*>(s.spectrum);
+  Lanes* bins = reinterpret_cast<Lanes*>(s.power);
+  for_each_group(clip, s, x, n, first, n_frames, [&](long f, const float* columns, int count) {
+    transform_frames(frames, s, columns, 0);
+    for_each_bin(frames.fft, z, [&](int k, Complex x) __attribute__((always_inline)) { store_complex(bins, k, x); });
+    store_rows(bins, 2 * n_bins, count, out + f * 2 * n_bins, 2 * n_bins);
+  });
 }
 
 static float largest_value(const float* values, long n) {
