@@ -10,5 +10,6 @@ PYBIND11_MODULE(_kernels, m) {
       "Name of the instruction set in use: 'baseline', 'neon', 'avx2' or 'avx512'.\n\n"
       "The environment variable ENGINE_ISA forces one; RuntimeError when it names one that this processor lacks.");
   bind_log_mel(m);
+  bind_log_mel_bank(m);
   bind_distance(m);
 }

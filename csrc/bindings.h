@@ -5,4 +5,5 @@
 #include <pybind11/pybind11.h>
 
 void bind_log_mel(pybind11::module_& m);
+void bind_log_mel_bank(pybind11::module_& m);
 void bind_distance(pybind11::module_& m);

@@ -7,8 +7,8 @@ namespace engine {
 
 enum class Padding { kZeros, kReflect, kMirror };  // samples outside the signal: 0, x[-i] = x[i], or x[-i] = x[i - 1]
 
-// Which samples the columns of a clip hold, see frames_lanes.h: column c those from c * hop_length on. A frame of column
-// c reads no more than the `reach` samples from there.
+// Which samples the columns of a clip hold, see frames_lanes.h: column c those from c * hop_length on. A frame of
+// column c reads no more than the `reach` samples from there.
 struct ClipLayout {
   int hop_length, reach;
   Padding padding;

@@ -85,8 +85,8 @@ struct WindowedFrames {
   };
 
   ENGINE_INLINE WindowedFrames over(const FrameTables& t, const float* columns, long stride, int offset) {
-    WindowedFrames frames{columns,  stride,   offset,      t.hop_length, t.win_length,
-                          t.window, t.dc_window, {}, broadcast(t.preemphasis)};
+    WindowedFrames frames{
+        columns, stride, offset, t.hop_length, t.win_length, t.window, t.dc_window, {}, broadcast(t.preemphasis)};
     if (kFilter && t.remove_dc) frames.mean = frames.sum() * (1.0f / t.win_length);
     return frames;
   }
@@ -304,7 +304,8 @@ ENGINE_INLINE void prefetch_samples(const float* x, long n, long begin, long cou
 }
 
 // Lays the clip out in columns, the first of which starts at sample `first` of x (it may be negative), and calls
-// sink(f, columns, count) for every group of `count` <= kLanes frames f, f + 1, ... of the n_frames; `columns` is theirs.
+// sink(f, columns, count) for every group of `count` <= kLanes frames f, f + 1, ... of the n_frames; `columns` is
+// theirs.
 template <class Sink>
 ENGINE_INLINE void for_each_group(const ClipLayout& t, const FrameScratch& s, const float* x, long n, long first,
                                   long n_frames, Sink sink) {

@@ -14,13 +14,13 @@ struct Kernels {
   int frames_per_chunk;  // frames transposed at a time
   bool wide_registers;   // 32 of them, not 16
 
-  // Columns 0 .. n_frames - 1 of x, the first starting at sample `first` (it may be negative, and frames may reach beyond
-  // n > 0: `padding` says what lies there), and what each branch makes of them. False when a mel sum is not a finite
-  // number.
+  // Columns 0 .. n_frames - 1 of x, the first starting at sample `first` (it may be negative, and frames may reach
+  // beyond n > 0: `padding` says what lies there), and what each branch makes of them. False when a mel sum is not a
+  // finite number.
   bool (*log_mel)(const ClipLayout&, const FrameScratch&, const float* x, long n, long first, long n_frames,
                   const LogMelBranch* branches, int n_branches);
-  void (*spectrogram)(const ClipLayout&, const FrameTables&, bool magnitude, const FrameScratch&, const float* x, long n,
-                      long first, long n_frames, float* out);
+  void (*spectrogram)(const ClipLayout&, const FrameTables&, bool magnitude, const FrameScratch&, const float* x,
+                      long n, long first, long n_frames, float* out);
   void (*stft)(const ClipLayout&, const FrameTables&, const FrameScratch&, const float* x, long n, long first,
                long n_frames, float* out);
   float (*largest_value)(const float* values, long n);

@@ -76,8 +76,8 @@ class LogMelPlan {
   // The steps that need the whole input: reference "max", range, and the normalisation that follows them. Does nothing
   // where the options ask for none.
   void finish(float* out, long n_frames) const;
-  // What frames are cut from: x itself, or, where the options change the whole input, `changed` filled with x without its
-  // mean and pre-emphasised.
+  // What frames are cut from: x itself, or, where the options change the whole input, `changed` filled with x without
+  // its mean and pre-emphasised.
   const float* signal(const float* x, long n, std::vector<float>& changed) const;
 
   // Whole inputs on up to n_threads threads: clip i has lengths[i] samples and gets n_frames(lengths[i]) x n_mels

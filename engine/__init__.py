@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from engine.frontend import MFCC as MFCC
     from engine.frontend import FrontendConfig as FrontendConfig
     from engine.frontend import LogMel as LogMel
+    from engine.frontend import LogMelBank as LogMelBank
     from engine.frontend import LogMelStream as LogMelStream
     from engine.frontend import preset as preset
     from engine.frontend import stft as stft
@@ -52,6 +53,7 @@ _HOME = {
     "Frames": "results",
     "FrontendConfig": "frontend",
     "LogMel": "frontend",
+    "LogMelBank": "frontend",
     "LogMelStream": "frontend",
     "MFCC": "frontend",
     "Model": "model",

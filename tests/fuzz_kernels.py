@@ -141,6 +141,35 @@ class Fuzzer:
         assert [len(result) for result in results] == [plan.n_frames(len(clip)) for clip in clips]
         return "log_mel_many"
 
+    def bank(self) -> str:
+        settings = self.settings()
+        plans = [_kernels.LogMelPlan(**settings)]
+        for _ in range(int(self.random.integers(0, 4))):
+            other = self.settings()
+            shared = [name for name in sorted(settings) if name not in ("mean", "std") and self.chance(0.8)]
+            plans.append(_kernels.LogMelPlan(**other | {name: settings[name] for name in shared}))
+        if self.chance(0.02):
+            plans = self.pick([[], [None], None, 3, [3]])
+        bank = _kernels.LogMelBank(plans)
+        if self.chance(0.3):
+            clips = [self.array(1, longest=500) for _ in range(int(self.random.integers(0, 6)))]
+            results, _ = bank.log_mel_many(clips, self.pick([1, 2, 3]))
+            assert [[len(v) for v in values] for values in results] == [
+                [plan.n_frames(len(clip)) for clip in clips] for plan in plans
+            ]
+            return "bank many"
+        x, outs = self.array(1 if self.chance(0.7) else 2), None
+        if self.chance(0.3) and isinstance(x, np.ndarray) and x.ndim in (1, 2):
+            shapes = [(*x.shape[:-1], plan.n_frames(x.shape[-1]), plan.n_mels) for plan in plans]
+            outs = [np.empty(shape, np.float32) if self.chance(0.9) else self.array() for shape in shapes]
+            outs = outs[: self.pick([None, None, None, 1])]
+        values, bad = bank.log_mel(x, outs, self.pick([1, 1, 2, 3, 0, -1, 100]))
+        for plan, mine in zip(plans, values, strict=True):
+            alone, alone_bad = plan.log_mel(x)
+            assert bad >= 0 or alone_bad < 0
+            assert bad >= 0 or np.array_equal(mine, alone)
+        return "bank"
+
     def stream(self) -> str:
         plan = _kernels.LogMelPlan(**self.settings())
         stream = _kernels.LogMelStream(plan)
@@ -232,8 +261,8 @@ class Fuzzer:
 
     def run(self, cases: int) -> None:
         """Run that many cases and count what came of them."""
-        calls: list[Callable[[], str]] = [self.log_mel, self.log_mel_many, self.stream, self.spectra, self.small_calls]
-        calls += [self.pairwise, self.top_k, self.semi_hard]
+        calls: list[Callable[[], str]] = [self.log_mel, self.log_mel_many, self.bank, self.stream, self.spectra]
+        calls += [self.small_calls, self.pairwise, self.top_k, self.semi_hard]
         for _ in range(cases):
             call = self.pick(calls)
             try:

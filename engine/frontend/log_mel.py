@@ -48,12 +48,7 @@ class LogMel:
         self.config = config
         self.threads = threads
         self._plan = compiled_plan(config)
-        if empty := self._plan.empty_filters:
-            warnings.warn(
-                f"mel filters {empty} hold no bin of the transform and stay at the floor; "
-                f"use fewer than {config.n_mels} bands or an n_fft above {config.n_fft}",
-                stacklevel=2,
-            )
+        warn_of_empty_filters(self._plan, config)
 
     def __repr__(self) -> str:
         """Return the configuration's essentials."""
@@ -102,26 +97,19 @@ class LogMel:
             When an array has another shape, or holds NaN, infinity or values whose square overflows float32.
         """
         if not isinstance(waveform, list | tuple):
-            clip = _as_float32(waveform)
-            if clip.ndim not in (1, 2):
-                raise AudioError(
-                    f"expected a waveform of shape (n_samples,) or (batch, n_samples), got {clip.shape}; reshape it"
-                )
+            clip = as_waveform(waveform)
             if out is not None:
-                self._check_out(out, clip)
+                check_out(out, self.config, clip)
             values, bad = self._plan.log_mel(clip, out, self.threads)
             if bad >= 0:
-                raise AudioError(_why_not_finite(clip[bad] if clip.ndim == 2 else clip))
+                raise AudioError(why_not_finite(clip[bad] if clip.ndim == 2 else clip))
             return values
         if out is not None:
             raise TypeError("expected out=None for a list of waveforms, got an array; pass one array or drop out")
-        clips = [_as_float32(item) for item in waveform]
-        for i, clip in enumerate(clips):
-            if clip.ndim != 1:
-                raise AudioError(f"expected waveforms of shape (n_samples,), got {clip.shape} at {i}; reshape it")
+        clips = as_clips(waveform)
         results, bad = self._plan.log_mel_many(clips, self.threads)
         if bad >= 0:
-            raise AudioError(f"waveform {bad}: {_why_not_finite(clips[bad])}")
+            raise AudioError(f"waveform {bad}: {why_not_finite(clips[bad])}")
         return results
 
     def filters(self) -> NDArray[np.float32]:
@@ -132,15 +120,6 @@ class LogMel:
         """Return the power (or magnitude) spectrogram before the mel filters, shape (n_frames, n_fft // 2 + 1)."""
         return self._plan.spectrogram(as_clip(waveform))
 
-    def _check_out(self, out: NDArray[np.float32], clip: NDArray[np.float32]) -> None:
-        shape = (*clip.shape[:-1], self.n_frames(clip.shape[-1]), self.config.n_mels)
-        fits = out.dtype == np.float32 and out.shape == shape and out.flags.c_contiguous and out.flags.writeable
-        if not fits:
-            raise TypeError(
-                f"expected out as a writeable C-contiguous float32 array of shape {shape}, "
-                f"got {out.dtype} {out.shape}; pass np.empty({shape}, np.float32)"
-            )
-
 
 def compiled_plan(config: FrontendConfig) -> _kernels.LogMelPlan:
     """Plan a configuration; a ConfigError when ENGINE_ISA names an instruction set that is not there."""
@@ -148,6 +127,16 @@ def compiled_plan(config: FrontendConfig) -> _kernels.LogMelPlan:
         return _kernels.LogMelPlan(**_plan_settings(config))
     except RuntimeError as error:
         raise ConfigError(str(error)) from error
+
+
+def warn_of_empty_filters(plan: _kernels.LogMelPlan, config: FrontendConfig) -> None:
+    """Warn the caller's caller of mel filters that lie between two bins."""
+    if empty := plan.empty_filters:
+        warnings.warn(
+            f"mel filters {empty} hold no bin of the transform and stay at the floor; "
+            f"use fewer than {config.n_mels} bands or an n_fft above {config.n_fft}",
+            stacklevel=3,
+        )
 
 
 def _plan_settings(config: FrontendConfig) -> dict[str, Any]:
@@ -181,7 +170,42 @@ def as_clip(waveform: object) -> NDArray[np.float32]:
     return clip
 
 
-def _why_not_finite(clip: NDArray[np.float32]) -> str:
+def as_waveform(waveform: object) -> NDArray[np.float32]:
+    """Return the array as a C-contiguous clip or batch of clips; TypeError or AudioError when it is neither."""
+    clip = _as_float32(waveform)
+    if clip.ndim not in (1, 2):
+        raise AudioError(
+            f"expected a waveform of shape (n_samples,) or (batch, n_samples), got {clip.shape}; reshape it"
+        )
+    return clip
+
+
+def as_clips(waveforms: Sequence[object]) -> list[NDArray[np.float32]]:
+    """Return C-contiguous clips (n_samples_i,); TypeError or AudioError, with the place, for one that is none."""
+    clips = [_as_float32(item) for item in waveforms]
+    for i, clip in enumerate(clips):
+        if clip.ndim != 1:
+            raise AudioError(f"expected waveforms of shape (n_samples,), got {clip.shape} at {i}; reshape it")
+    return clips
+
+
+def check_out(out: object, config: FrontendConfig, clip: NDArray[np.float32]) -> None:
+    """Raise a TypeError for an array that cannot take the log-mel of a clip or batch."""
+    shape = (*clip.shape[:-1], config.n_frames(clip.shape[-1]), config.n_mels)
+    if not isinstance(out, np.ndarray):
+        kind = type(out).__name__
+    elif out.dtype == np.float32 and out.shape == shape and out.flags.c_contiguous and out.flags.writeable:
+        return
+    else:
+        kind = f"{out.dtype} {out.shape}"
+    raise TypeError(
+        f"expected out as a writeable C-contiguous float32 array of shape {shape}, got {kind}; "
+        f"pass np.empty({shape}, np.float32)"
+    )
+
+
+def why_not_finite(clip: NDArray[np.float32]) -> str:
+    """Say what is wrong with a clip that the kernels refused: the first bad sample, or a peak too large to square."""
     bad = np.flatnonzero(~np.isfinite(clip))
     if bad.size:
         return f"expected finite samples, got {clip[bad[0]]} at sample {bad[0]}; clean or cut the recording there"
