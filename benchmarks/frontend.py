@@ -8,7 +8,8 @@ d  44.1 kHz, 367, 367, 512, 39 bands
 Times are milliseconds per clip of ten seconds. Peers run at their best settings, one clip per thread where they have no
 better way, and candidates take turns in one process; the engine's other instruction sets take theirs in processes of
 their own. A peer whose values are not the engine's within 0.01 ends the run. On a busy machine ``--clock cpu`` measures
-processor time; with one thread that is the time it would take alone.
+processor time; with one thread that is the time it would take alone. A last table is of ``engine.LogMelBank``: several
+configurations over one clip, together and one by one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import frontend_peers, report
+from benchmarks import frontend_bank, frontend_peers, report
 from engine import FrontendConfig, _kernels
 
 if TYPE_CHECKING:
@@ -116,6 +117,11 @@ def seconds_of(work: Callable[[], object], clock: str) -> float:
     return CLOCKS[clock]() - begin
 
 
+def rounds_for(batch: int) -> int:
+    """Return how often everybody runs where the command line does not say."""
+    return 60 if batch == 1 else 9
+
+
 def measure(
     name: str, batch: int, others: dict[str, OtherInstructionSet], arguments: argparse.Namespace
 ) -> dict[str, Any]:
@@ -143,7 +149,7 @@ def measure(
     for isa, other in others.items():
         other.ask([name, batch])
         candidates[f"engine {isa}"] = functools.partial(other.ask, "run")
-    timings = report.round_robin(candidates, arguments.rounds or (60 if batch == 1 else 9), limit_s=60)
+    timings = report.round_robin(candidates, arguments.rounds or rounds_for(batch), limit_s=60)
     best = min(timing.minimum_s for title, timing in timings.items() if title in frontend_peers.PEERS)
     rows = [
         {
@@ -181,6 +187,7 @@ def run(arguments: argparse.Namespace) -> None:
         "versions": report.versions(frontend_peers.PACKAGES),
         "settings": report.settings(),
         "tables": [],
+        "banks": [],
     }
     others = {
         isa: OtherInstructionSet(isa, threads, arguments.clock) for isa in INSTRUCTION_SETS if isa != _kernels.isa()
@@ -190,12 +197,17 @@ def run(arguments: argparse.Namespace) -> None:
         for name in arguments.cases:
             result["tables"].append(measure(name, batch, others, arguments))
             print(markdown(result["tables"][-1]), end="\n\n", flush=True)
+        timed = functools.partial(seconds_of, clock=arguments.clock)
+        rounds = arguments.rounds or rounds_for(batch)
+        result["banks"].append(frontend_bank.measure(clips_for, timed, batch, threads, rounds))
+        print(frontend_bank.markdown(result["banks"][-1]), end="\n\n", flush=True)
     for other in others.values():
         other.close()
     heading = "\n".join(
         f"{key}: {', '.join(f'{k} {v}' for k, v in result[key].items())}" for key in ("machine", "versions", "settings")
     )
-    text = "\n\n".join([f"`{result['command']}`", heading, *(markdown(table) for table in result["tables"])])
+    tables = [markdown(table) for table in result["tables"]] + [frontend_bank.markdown(b) for b in result["banks"]]
+    text = "\n\n".join([f"`{result['command']}`", heading, *tables])
     file = f"frontend-{threads}-thread{'s' * (threads > 1)}"
     print(f"wrote {report.write(file, result, text)}")
 
