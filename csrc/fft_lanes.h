@@ -18,6 +18,7 @@ struct Complex {
 
 ENGINE_INLINE Complex operator+(Complex a, Complex b) { return {a.re + b.re, a.im + b.im}; }
 ENGINE_INLINE Complex operator-(Complex a, Complex b) { return {a.re - b.re, a.im - b.im}; }
+ENGINE_INLINE Complex conjugate(Complex a) { return {a.re, -a.im}; }
 ENGINE_INLINE Complex scaled(Complex a, float s) { return {a.re * s, a.im * s}; }
 ENGINE_INLINE Complex times_minus_i(Complex a) { return {a.im, -a.re}; }
 ENGINE_INLINE Complex twiddled(Complex a, const float* w) {
@@ -153,7 +154,31 @@ static void fft_pass_by_definition(Lanes* z, const FftStage& stage, Lanes* scrat
   }
 }
 
-// Transforms `count` adjacent blocks of stage `s` to the end. `scratch`: 2 * max_radix vectors.
+static void fft_finish(const FftTables& t, int s, Lanes* z, int count, Lanes* scratch);
+
+// A large prime radix, by Bluestein's algorithm (see ChirpTables). The inverse transform of y is the conjugate of the
+// transform of conj y.
+static void fft_pass_by_chirp(Lanes* z, const FftStage& stage, Lanes* scratch) {
+  const ChirpTables& c = *stage.chirp;
+  const int radix = stage.radix, step = stage.length / radix, size = c.convolution.size;
+  const int* position = c.convolution.position;
+  const float* twiddles = stage.twiddles;
+  Lanes* product = scratch + 2 * size;
+  for (int n = 0; n < step; n++, twiddles += 2 * (radix - 1)) {
+    for (int j = 0; j < radix; j++) store_complex(scratch, j, twiddled(load_complex(z, n + j * step), c.chirp + 2 * j));
+    for (int j = radix; j < size; j++) store_complex(scratch, j, Complex{});
+    fft_finish(c.convolution, 0, scratch, 1, nullptr);
+    for (int f = 0; f < size; f++)
+      store_complex(product, f, conjugate(twiddled(load_complex(scratch, position[f]), c.filter + 2 * f)));
+    fft_finish(c.convolution, 0, product, 1, nullptr);
+    for (int k = 0; k < radix; k++) {
+      const Complex value = twiddled(conjugate(load_complex(product, position[k])), c.chirp + 2 * k);
+      store_complex(z, n + k * step, k == 0 ? value : twiddled(value, twiddles + 2 * (k - 1)));
+    }
+  }
+}
+
+// Transforms `count` adjacent blocks of stage `s` to the end. `scratch`: t.scratch complex vectors.
 static void fft_finish(const FftTables& t, int s, Lanes* z, int count, Lanes* scratch) {
   if (s >= t.n_stages) return;
   const FftStage& stage = t.stages[s];
@@ -175,7 +200,12 @@ static void fft_finish(const FftTables& t, int s, Lanes* z, int count, Lanes* sc
       case 4: fft_pass<4>(z, stage.length, stage.twiddles); break;
       case 5: fft_pass<5>(z, stage.length, stage.twiddles); break;
       case 8: fft_pass<8>(z, stage.length, stage.twiddles); break;
-      default: fft_pass_by_definition(z, stage, scratch);
+      default:
+        if (stage.chirp != nullptr) {
+          fft_pass_by_chirp(z, stage, scratch);
+        } else {
+          fft_pass_by_definition(z, stage, scratch);
+        }
     }
     fft_finish(t, s + 1, z, stage.radix, scratch);
   }

@@ -18,7 +18,7 @@ FrameScratchSize::FrameScratchSize(const ClipLayout& clip, const FrameTables& fr
                                    const Kernels& kernels) {
   n_columns = kernels.frames_per_chunk + round_up((clip.reach - 1) / clip.hop_length, kernels.lanes);
   rows = std::max(std::min(clip.hop_length, clip.reach), kernels.lanes);
-  spectrum = 2L * (frames.fft.size + frames.fft.max_radix);
+  spectrum = 2L * (frames.fft.size + frames.fft.scratch);
   power = 2L * frames.fft.n_bins;  // the complex transform is stored from there, too
   bands = n_mels;
 }

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from engine import _kernels
 from engine.errors import AudioError, ConfigError
-from engine.frontend import FrontendConfig, LogMel
+from engine.frontend import FrontendConfig, LogMel, stft
 from tests import oracles
 
 # float32 against float64, in nepers: rounding of the transform relative to the loudest bin dominates in quiet bands.
@@ -79,7 +79,8 @@ def test_every_setting_matches_the_oracle(name: str, n: int) -> None:
         (16, 16), (17, 11), (18, 18), (20, 3), (27, 27), (31, 30), (32, 32), (48, 40), (60, 1), (64, 2), (90, 77),
         (100, 100), (125, 125), (128, 100), (133, 133), (226, 226), (240, 240), (251, 251), (256, 65), (400, 400),
         (480, 480), (512, 400), (600, 512), (960, 960), (1000, 1000), (1024, 1024), (1536, 1323), (2048, 1102),
-        (2187, 2000), (4096, 4096), (6000, 6000), (8192, 8192), (8191, 5000),
+        (2187, 2000), (4096, 4096), (6000, 6000), (8192, 8192), (8191, 5000), (58, 58), (899, 700), (1334, 1334),
+        (2042, 2042), (7569, 7569),
     ],
 )  # fmt: skip
 def test_every_kind_of_transform_length(n_fft: int, win_length: int) -> None:
@@ -87,6 +88,16 @@ def test_every_kind_of_transform_length(n_fft: int, win_length: int) -> None:
     x = noise(win_length * 2 + 5)
     got, expected = LogMel(config).spectrogram(x), np.abs(oracles.stft(config, x)) ** 2
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=2e-6 * expected.max())
+
+
+@pytest.mark.parametrize("n_fft", [19, 38, 361, 23, 46, 58, 127, 128, 509, 899, 1021, 4084, 8186, 8191])
+def test_large_prime_factors_cost_no_accuracy(n_fft: int) -> None:
+    # The root mean square of float32's rounding through log2(n) passes, with room for the passes of a convolution.
+    x = noise(20 * n_fft)
+    got = stft(x, n_fft, n_fft, window="rectangular", framing="valid")
+    expected = np.fft.rfft(x.reshape(20, n_fft).astype(np.float64))
+    error = np.sqrt((np.abs(got - expected) ** 2).mean() / (np.abs(expected) ** 2).mean())
+    assert error < 3e-7
 
 
 LANES = 16
