@@ -13,7 +13,7 @@ from engine.errors import Cancelled, ConfigError, EngineError
 from engine.results import Clip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
     from engine.model import Cancel, Model
     from engine.options import CallOptions
@@ -31,7 +31,7 @@ def run_batch(
     cancel: Cancel | None,
     channel: int | None,
     options: CallOptions,
-) -> Iterator[Clip]:
+) -> Generator[Clip, None, None]:
     """Yield a clip for each source, in their order, working a few sources ahead.
 
     Parameters
@@ -100,7 +100,7 @@ def _ordered(
     stop: _Stop,
     channel: int | None,
     options: CallOptions,
-) -> Iterator[Clip]:
+) -> Generator[Clip, None, None]:
     def run(source: Any) -> Clip:
         try:
             return model(source, channel=channel, cancel=stop, **options)

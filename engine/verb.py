@@ -10,7 +10,7 @@ from engine.stream import WindowStream
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
     from engine.card import ModelCard
@@ -101,13 +101,14 @@ class Verb:
         progress: Callable[[int], object] | None = None,
         cancel: Cancel | None = None,
         **options: Unpack[CallOptions],
-    ) -> Iterator[Clip]:
+    ) -> Generator[Clip, None, None]:
         """Yield the result for each of many recordings, in their order, decoding and running several at a time.
 
         Parameters
         ----------
         sources : iterable
-            Whatever the model can be called with; read as far as there is work for, so it may be endless.
+            Whatever the model can be called with; read as far as there is work for, so it may be endless. Closing the
+            generator ends the recordings in work.
         on_error : str
             "return": a recording that cannot be used gives a clip whose ``error`` says why. "raise": its error ends the
             batch.

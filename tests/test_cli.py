@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,18 @@ def one_sentence(err):
 
 def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+def before_each_clip(monkeypatch, act):
+    """Call ``act`` before each result of a batch comes."""
+    whole = Tagger.batch
+
+    def batch(tagger, paths, **options):
+        for clip in whole(tagger, paths, **options):
+            act()
+            yield clip
+
+    monkeypatch.setattr(Tagger, "batch", batch)
 
 
 def start(*arguments, **options):
@@ -139,6 +152,115 @@ def test_top_k_and_threshold_select_in_every_format(engine, folder, model):
     assert len(tag("--top-k", 1, "--format", "csv").splitlines()) == 1 + len(record["windows"])
 
 
+def test_options_of_a_call_are_passed_on(engine, folder, model):
+    stereo = np.stack([np.sin(np.arange(3 * RATE) * 0.2), np.zeros(3 * RATE)], axis=1)
+    soundfile.write(folder / "stereo.wav", 0.5 * stereo, RATE, subtype="PCM_16")
+
+    def record(*arguments):
+        code, out, err = engine("tag", "stereo.wav", "--model", model, "--format", "jsonl", *arguments)
+        assert (code, err) == (0, "")
+        return json.loads(out)
+
+    tagger = Tagger(model)
+    for arguments, options in (
+        (["--window-s", 0.5, "--hop-s", "0.25"], {"window_s": 0.5, "hop_s": 0.25}),
+        (["--channel", 0], {"channel": 0}),
+        (["--channel", 1], {"channel": 1}),
+        (["--label", "high", "--label", "both"], {"labels_allow": ["high", "both"]}),
+        (["--exclude-label", "high"], {"labels_deny": ["high"]}),
+        (["--exclude-label", "high", "--top-k", 1], {"labels_deny": ["high"], "top_k": 1}),
+        (["--threshold", 0.9, "--workers", 3, "--threads", 2], {"threshold": 0.9}),
+    ):
+        got, want = record(*arguments), tagger("stereo.wav", **options)
+        assert got["tags"] == [tag.to_dict() for tag in want.tags]
+        assert [(w["start_s"], w["end_s"]) for w in got["windows"]] == [(w.start_s, w.end_s) for w in want.windows]
+        assert [w["tags"] for w in got["windows"]] == [[tag.to_dict() for tag in w.tags] for w in want.windows]
+    assert record("--channel", 0)["tags"] != record("--channel", 1)["tags"]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_any_number_of_workers_prints_the_same(engine, folder, model, workers):
+    for index in range(12):
+        write_clip(folder / f"many/{index:02}.wav", 0.1 + (7 * index) % 12 / 4, 100 * index)
+    (folder / "many/05.wav").write_bytes(b"bad")
+    code, out, err = engine("tag", "many", "--model", model, "--format", "csv", "--workers", workers)
+    assert code == 3
+    assert "05.wav" in one_sentence(err)
+    tagger = Tagger(model)
+    rows = list(csv.reader(io.StringIO(out.decode(), newline="")))[1:]
+    want = [
+        [name, f"{window.start_s:.6f}", f"{window.end_s:.6f}", tag.label, f"{tag.score:.6g}"]
+        for name in (f"many/{index:02}.wav" for index in range(12) if index != 5)
+        for window in tagger(name).windows
+        for tag in window.top(3)
+    ]
+    assert rows == want
+
+
+# Events
+
+EVENTS = ("--events", "--hop-s", 0.25, "--window-s", 0.25)
+
+
+@pytest.fixture
+def changing(folder):
+    """A recording that is low, then silent, then high."""
+    t = np.arange(RATE) / RATE
+    low, high = np.sin(2 * np.pi * 300 * t), np.sin(2 * np.pi * 3000 * t)
+    samples = 0.5 * np.concatenate([low, np.zeros(RATE), high, low[: RATE // 2]])
+    soundfile.write(folder / "changing.wav", samples, RATE, subtype="PCM_16")
+    return "changing.wav"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "how"),
+    [
+        (["--threshold", 0.3], {"threshold": 0.3}),
+        (["--threshold", 0.3, "--merge-gap-s", 2], {"threshold": 0.3, "merge_gap_s": 2}),
+        (["--threshold", 0.3, "--min-duration-s", 0.75], {"threshold": 0.3, "min_duration_s": 0.75}),
+        ([], {}),
+    ],
+)
+def test_events_are_those_of_the_clip_in_every_format(engine, changing, model, arguments, how):
+    def tag(format_):
+        code, out, err = engine("tag", changing, "--model", model, "--format", format_, *EVENTS, *arguments)
+        assert (code, err) == (0, "")
+        return out.decode()
+
+    want = Tagger(model)(changing, hop_s=0.25, window_s=0.25).events(**how)
+    assert json.loads(tag("json")) == [
+        {"path": changing, "duration_s": 3.5, "events": [event.to_dict() for event in want], "error": None}
+    ]
+    assert json.loads(tag("jsonl"))["events"] == [event.to_dict() for event in want]
+    rows = list(csv.reader(io.StringIO(tag("csv"), newline="")))
+    assert rows[0] == ["file", "start_s", "end_s", "label", "score"]
+    assert rows[1:] == [
+        [changing, f"{event.start_s:.6f}", f"{event.end_s:.6f}", event.label, f"{event.score:.6g}"] for event in want
+    ]
+    lines = [line.split() for line in tag("text").splitlines()]
+    assert lines == (
+        [[changing, f"{e.start_s:.2f}", f"{e.end_s:.2f}", e.label, f"{e.score:.2f}"] for e in want] or [[changing, "-"]]
+    )
+
+
+def test_events_of_the_changing_recording(engine, changing, model):
+    out = engine("tag", changing, "--model", model, "--label", "low", "--threshold", 0.3, *EVENTS)[1].decode()
+    found = [line.split()[1:4] for line in out.splitlines()]
+    assert [(start, label) for start, _, label in found] == [("0.00", "low"), ("3.00", "low")]
+
+
+def test_events_of_bad_and_quiet_recordings(engine, folder, model):
+    arguments = ("tag", "bad.wav", "in/low.wav", "--model", model, "--events", "--threshold", 2)
+    code, out, err = engine(*arguments, "--format", "json")
+    assert code == 3
+    bad, quiet = json.loads(out)
+    assert bad == {"path": "bad.wav", "duration_s": None, "events": [], "error": bad["error"]}
+    assert bad["error"] in one_sentence(err)
+    assert (quiet["events"], quiet["error"]) == ([], None)
+    assert engine(*arguments)[1] == b"in/low.wav  -\n"
+    assert engine(*arguments, "--format", "csv")[1] == b"file,start_s,end_s,label,score\n"
+
+
 def test_files_folders_and_patterns(engine, folder, model):
     def paths(*inputs):
         out = engine("tag", "--model", model, "--format", "jsonl", *inputs)[1]
@@ -153,14 +275,8 @@ def test_files_folders_and_patterns(engine, folder, model):
 @pytest.mark.parametrize("format_", ["text", "jsonl", "csv"])
 def test_results_come_one_by_one(engine, folder, model, monkeypatch, capfdbinary, format_):
     printed = []
-    whole = Tagger.__call__
-
-    def tag(tagger, path):
-        printed.append(capfdbinary.readouterr().out)
-        return whole(tagger, path)
-
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(os.fdopen(1, "wb", closefd=False)))  # buffered, as a user's is
-    monkeypatch.setattr(Tagger, "__call__", tag)
+    before_each_clip(monkeypatch, lambda: printed.append(capfdbinary.readouterr().out))
     assert engine("tag", "in", "in/low.wav", "--model", model, "--format", format_)[0] == 0
     assert b"a high one.wav" in printed[1]
     assert b"low.wav" in printed[2]
@@ -265,13 +381,7 @@ def test_output_is_not_overwritten_unless_asked(engine, folder, model):
 
 def test_output_appears_only_when_it_is_complete(engine, folder, model, monkeypatch):
     seen = []
-    whole = Tagger.__call__
-
-    def tag(tagger, path):
-        seen.append((folder / "tags.csv").exists())
-        return whole(tagger, path)
-
-    monkeypatch.setattr(Tagger, "__call__", tag)
+    before_each_clip(monkeypatch, lambda: seen.append((folder / "tags.csv").exists()))
     assert engine("tag", "in", "--model", model, "-o", "tags.csv")[0] == 0
     assert seen == [False, False]
     assert names_in(folder) == ["bad.wav", "in", "tags.csv"]
@@ -280,16 +390,13 @@ def test_output_appears_only_when_it_is_complete(engine, folder, model, monkeypa
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (OSError(28, "No space left on device"), 1)])
 def test_nothing_is_left_of_output_that_was_cut_short(engine, folder, model, monkeypatch, error, code):
     (folder / "tags.csv").write_text("precious")
-    whole = Tagger.__call__
-    calls = []
+    outcomes = iter([None, error])
 
-    def tag(tagger, path):
-        calls.append(path)
-        if len(calls) == 2:
-            raise error
-        return whole(tagger, path)
+    def fail():
+        if (outcome := next(outcomes)) is not None:
+            raise outcome
 
-    monkeypatch.setattr(Tagger, "__call__", tag)
+    before_each_clip(monkeypatch, fail)
     monkeypatch.setattr("engine.cli.main._drop_standard_output", lambda: None)
     got, out, err = engine("tag", "in", "--model", model, "-o", "tags.csv", "--overwrite")
     assert (got, out) == (code, b"")
@@ -352,6 +459,14 @@ def test_models_and_devices_that_are_not_there(engine, folder, model, arguments,
         ["tag", "x", "--top-k", "many"],
         ["tag", "x", "--threshold", "nan"],
         ["tag", "x", "--threads", "0"],
+        ["tag", "x", "--workers", "0"],
+        ["tag", "x", "--channel", "-1"],
+        ["tag", "x", "--hop-s", "soon"],
+        ["tag", "x", "--merge-gap-s", "1"],
+        ["tag", "x", "--min-duration-s", "1"],
+        ["tag", "x", "--events", "--min-duration-s", "-1"],
+        ["tag", "x", "--events", "--merge-gap-s", "nan"],
+        ["tag", "x", "--events", "--top-k", "2"],
         ["tag", "x", "--no-such-option"],
         ["models", "show"],
     ],
@@ -361,6 +476,29 @@ def test_wrong_usage_is_exit_code_2_on_stderr(engine, arguments):
     assert (code, out) == (2, b"")
     assert err.startswith("Usage: engine")
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--hop-s", "nan"], "hop_s to be a positive number"),
+        (["--window-s", "-1"], "window_s to be a positive number"),
+        (["--hop-s", "9"], "hop_s to be at most the window"),
+        (["--label", "lwo"], "unknown ['lwo']"),
+        (["--label", "low", "--exclude-label", "low"], "at least one label"),
+    ],
+)
+def test_options_that_do_not_fit_the_model_are_wrong_usage(engine, folder, model, arguments, reason):
+    code, out, err = engine("tag", "in", "--model", model, "-o", "tags.txt", *arguments)
+    assert (code, out) == (2, b"")
+    assert reason in one_sentence(err)
+    assert names_in(folder) == ["bad.wav", "in"]
+
+
+def test_a_channel_that_is_not_there_is_an_error_of_the_recording(engine, folder, model):
+    code, out, err = engine("tag", "in", "--model", model, "--channel", 1)
+    assert (code, out) == (3, b"")
+    assert [line.count("expected a channel from 0 to 0") for line in err.splitlines()] == [1, 1]
 
 
 # Help and version
@@ -412,6 +550,25 @@ def test_an_interrupt_is_exit_code_130(folder, model):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, b"engine: interrupted\n")
+
+
+@POSIX
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_ends_recordings_that_are_at_work(folder, model):
+    # Windows every 0.2 ms, 600,000 of them in each of the long ones.
+    write_clip(folder / "long.wav", 120)
+    arguments = ["in/deep", *["long.wav"] * 4, "--hop-s", "0.0002", "--workers", 3]
+    with start("tag", *arguments, "--model", model, "--format", "jsonl", "-o", "tags.jsonl") as process:
+        deadline = time.monotonic() + 30
+        while not any(path.suffix == ".part" and path.stat().st_size for path in folder.iterdir()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        begin = time.monotonic()
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"engine: interrupted\n")
+    assert time.monotonic() - begin < 5
+    assert "tags.jsonl" not in names_in(folder)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
