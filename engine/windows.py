@@ -90,9 +90,12 @@ class WindowCutter:
                 cut = self._cut(block[position : position + whole])
             yield cut
             position += self._hop
+        if position >= 0:  # nothing of the blocks before is wanted any more, and a view, even an empty one, keeps all
+            self._held, self._n_held = [], 0
         rest = block[max(position, 0) :]
-        self._held.append(rest)
-        self._n_held += len(rest)
+        if len(rest):
+            self._held.append(rest)
+            self._n_held += len(rest)
 
     def flush(self) -> Iterator[Cut]:
         """Yield the last window, if audio is left that no window has held."""

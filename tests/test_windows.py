@@ -86,14 +86,18 @@ def test_flush_gives_nothing_twice():
     assert list(cutter.flush()) == []
 
 
-def test_two_hours_are_cut_in_the_memory_of_a_window():
-    rate, block = 16_000, np.zeros(1 << 20, np.float32)
-    blocks = (block for _ in range(2 * 3600 * rate // block.size))
+@pytest.mark.parametrize("block_length", [1 << 20, 80_000, 40_000, 4_000])
+@pytest.mark.parametrize("hop", [80_000, 30_000])
+def test_hours_are_cut_in_the_memory_of_a_window_and_a_block(block_length, hop):
+    window = 80_000
+    n_blocks = 100 * window // block_length
+    blocks = (np.zeros(block_length, np.float32) for _ in range(n_blocks))
+    cutter = WindowCutter(window, hop, "zeros")
     tracemalloc.start()
     try:
-        n_windows = sum(1 for _ in cut_in_blocks(WindowCutter(5 * rate, 5 * rate, "zeros"), blocks))
+        n_windows = sum(1 for _ in cut_in_blocks(cutter, blocks))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert n_windows == 2 * 3600 * rate // block.size * block.size // (5 * rate) + 1
-    assert peak < 4 * 5 * rate * 4
+    assert n_windows == max(0, -(-(n_blocks * block_length - window) // hop)) + 1
+    assert peak < 4 * 4 * (window + block_length)
