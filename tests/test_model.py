@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 import soundfile
 from onnx import helper
 
+from engine import decode_sndfile
 from engine import model as model_module
 from engine.card import ModelInput, write_card
-from engine.errors import AudioError, ModelError
+from engine.errors import AudioError, Cancelled, ConfigError, ModelError
 from engine.frontend import LogMel
 from engine.model import Model
 from tests.tiny_models import (
@@ -271,3 +273,172 @@ def test_samples_beyond_the_front_end_are_refused_with_their_place(open_model, t
     soundfile.write(tmp_path / "loud.wav", samples, RATE, subtype="FLOAT")
     with pytest.raises(AudioError, match=r"loud\.wav.*, window from \d+\.\d+ s: expected samples whose square"):
         model(tmp_path / "loud.wav")
+
+
+# Long calls
+
+
+def test_progress_is_told_the_end_of_each_window(open_model):
+    told = []
+    clip = open_model()((NOISE, RATE), progress=told.append)
+    assert told == [window.end_s for window in clip.windows]
+    assert told[-1] == clip.duration_s
+
+
+def test_a_call_is_cancelled_between_windows(open_model):
+    cancel, told = threading.Event(), []
+
+    def stop_after_the_third(seconds):
+        told.append(seconds)
+        if len(told) == 3:
+            cancel.set()
+
+    with pytest.raises(Cancelled, match=r"^cancelled after 2\.000 s of the given array$"):
+        open_model()((NOISE, RATE), progress=stop_after_the_third, cancel=cancel)
+    assert told == [1, 1.5, 2]
+
+
+def test_a_call_is_cancelled_from_another_thread(open_model):
+    model, cancel = waveform_model(open_model), threading.Event()
+    threading.Timer(0.1, cancel.set).start()
+    start = time.monotonic()
+    with pytest.raises(Cancelled):
+        model((np.zeros(3600 * RATE, np.int16), RATE), hop_s=0.001, cancel=cancel)
+    assert time.monotonic() - start < 5
+
+
+# A life of opening and closing
+
+
+def test_warming_up_changes_nothing(open_model, tmp_path):
+    model = open_model()
+    want = open_model()((NOISE, RATE)).scores
+    model.warmup()
+    np.testing.assert_array_equal(model((NOISE, RATE)).scores, want)
+    Model.open(embedding_head(tmp_path / "head.onnx"), device="cpu").warmup()
+
+
+def test_warming_up_runs_the_shape_of_a_recordings_windows(open_model, monkeypatch):
+    model, shapes = open_model(), []
+    run = model._session.run
+    monkeypatch.setattr(
+        model._session, "run", lambda outputs, feeds: shapes.append(feeds["log_mel"].shape) or run(outputs, feeds)
+    )
+    model.warmup()
+    warm = set(shapes)
+    model((NOISE, RATE))
+    assert set(shapes) == warm
+
+
+def test_a_closed_model_says_so(open_model):
+    with open_model() as model:
+        model((NOISE, RATE))
+    for call in (model, lambda source: list(model.windows(source)), lambda source: model.live().push(source[0])):
+        with pytest.raises(ModelError, match="expected an open model, got one that was closed; open it again"):
+            list(call((NOISE, RATE)))
+
+
+def test_a_pickle_of_a_file_that_changed_since_is_refused(open_model, tmp_path):
+    pickled = pickle.dumps(open_model())
+    save(tmp_path / "model.onnx", card=log_mel_card(reduce="mean"))
+    with pytest.raises(ModelError, match="expected the model 'tiny' that was pickled, its file has changed since"):
+        pickle.loads(pickled)
+    (tmp_path / "model.onnx").unlink()
+    with pytest.raises(ModelError, match="found nothing at"):
+        pickle.loads(pickled)
+
+
+# Bits
+
+
+@pytest.mark.parametrize("format_", ["WAV", "FLAC", "OGG"])
+def test_bits_do_not_depend_on_how_a_file_is_read(open_model, tmp_path, monkeypatch, format_):
+    path = tmp_path / f"noise.{format_.lower()}"
+    stereo = np.stack([np.tile(NOISE, 3), np.tile(NOISE[::-1], 3)], axis=1)
+    soundfile.write(path, stereo, 2 * RATE, format=format_)
+    want = open_model()(path)
+    for block, read in ((1 << 16, 1000), (777, 1 << 18), (50_000, 4001)):
+        monkeypatch.setattr(model_module, "BLOCK_SAMPLES", block)
+        monkeypatch.setattr(decode_sndfile, "MAX_BLOCK_SAMPLES", read)
+        for threads in (1, 3):
+            got = open_model(threads=threads)(path, batch_size=threads * 4)
+            np.testing.assert_array_equal(got.scores, want.scores)
+            np.testing.assert_array_equal(got.embedding, want.embedding)
+            assert [w.scores.tolist() for w in got.windows] == [w.scores.tolist() for w in want.windows]
+
+
+# Rows
+
+
+def embedding_head(path, row_s=0.5):
+    """Scores are the mean of rows of five, times 1, 2 and -1, for windows of four rows."""
+    nodes = [
+        helper.make_node("ReduceMean", ["rows", "time_axis"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "weights"], ["scores"]),
+    ]
+    constants = {"time_axis": np.array([1]), "weights": np.outer([1, 0, 0, 0, 0], [1, 2, -1]).astype(np.float32)}
+    network = build(nodes, {"rows": ["batch", "time", 5]}, {"scores": ["batch", 3]}, constants)
+    given = ModelInput("rows", "embedding", ("batch", "time", "feature"), row_s=row_s)
+    path.write_bytes(write_card(network, waveform_card(input=given, window=4, hop=2)).SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "list"])
+def test_rows_are_cut_into_windows(tmp_path, dtype):
+    rows = np.arange(45).reshape(9, 5)
+    given = rows.tolist() if dtype == "list" else rows.astype(dtype)
+    clip = Model.open(embedding_head(tmp_path / "head.onnx"), device="cpu").rows(given)
+    assert [(w.start_s, w.end_s) for w in clip.windows] == [(0, 2), (1, 3), (2, 4), (3, 4.5)]
+    # The last window has three rows, and one of zeros.
+    assert [w.scores[0] for w in clip.windows] == [7.5, 17.5, 27.5, (30 + 35 + 40) / 4]
+    assert (clip.duration_s, clip.path) == (4.5, None)
+
+
+def test_how_far_rows_are_apart_may_be_said(tmp_path):
+    rows = np.ones((6, 5), np.float32)
+    head = Model.open(embedding_head(tmp_path / "head.onnx", row_s=None), device="cpu")
+    assert head.rows(rows, row_s=0.25).duration_s == 1.5
+    for row_s in (None, 0, -1, np.inf, np.nan):
+        with pytest.raises(ConfigError, match=r"expected row_s, the seconds from one row to the next, as a positive"):
+            head.rows(rows, row_s=row_s)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            np.zeros(5, np.float32),
+            r"expected rows of shape \(n_rows, n_features\), one or more, got float32 \(5,\); resh",
+        ),
+        (np.zeros((0, 5), np.float32), r"one or more, got float32 \(0, 5\)"),
+        (np.zeros((3, 5), np.complex64), "one or more, got complex64"),
+        (np.array([["a"] * 5]), "one or more, got <U1"),
+        ([[1.0, 2.0], [3.0]], "expected rows of numbers, got list"),
+        (np.full((3, 5), np.nan), "expected finite rows, got NaN or infinity in row 0; leave it out"),
+        (np.where(np.arange(15).reshape(3, 5) == 12, 1e300, 0), "expected finite rows, got NaN or infinity in row 2"),
+    ],
+)
+def test_rows_that_are_none(tmp_path, rows, message):
+    with pytest.raises(AudioError, match=message):
+        Model.open(embedding_head(tmp_path / "head.onnx"), device="cpu").rows(rows)
+
+
+def test_rows_of_another_width_do_not_fit_the_network(tmp_path):
+    with pytest.raises(ModelError, match="expected the network to run on rows float32"):
+        Model.open(embedding_head(tmp_path / "head.onnx"), device="cpu").rows(np.zeros((3, 4), np.float32))
+
+
+def test_sound_and_rows_are_not_taken_for_each_other(open_model, tmp_path):
+    with pytest.raises(
+        ModelError, match=r"^expected a model that takes embeddings, 'tiny' takes sound; call it instead$"
+    ):
+        open_model().rows(np.zeros((3, 5), np.float32))
+    head = Model.open(embedding_head(tmp_path / "head.onnx"), device="cpu")
+    for call in (
+        head,
+        lambda source: list(head.windows(source)),
+        lambda _: head.live(),
+        lambda _: head.check_options({}),
+    ):
+        with pytest.raises(ModelError, match=r"'tiny' takes rows of embeddings; give them to Tagger\.from_embeddings"):
+            call((NOISE, RATE))
