@@ -104,11 +104,12 @@ def test_threads_have_their_own_buffers(tmp_path):
     session = OnAnotherDevice(path, "cpu", 1)
     xs = inputs(*[(3, 50, 8)] * 8)
     want = [Session(path, "cpu", 1).run(["scores"], {"log_mel": x})[0] for x in xs]
-    got = [[] for _ in xs]
+    got, buffers = [[] for _ in xs], [None] * len(xs)
     start = threading.Barrier(len(xs))
 
     def work(i):
         start.wait()
+        buffers[i] = session._buffers_of(session._runtime)
         got[i] = [session.run(["scores"], {"log_mel": xs[i]})[0] for _ in range(50)]
 
     workers = [threading.Thread(target=work, args=(i,)) for i in range(len(xs))]
@@ -119,6 +120,7 @@ def test_threads_have_their_own_buffers(tmp_path):
     for results, expected in zip(got, want, strict=True):
         assert len(results) == 50
         assert all(np.array_equal(result, expected) for result in results)
+    assert len(set(map(id, buffers))) == len(xs)
 
 
 def test_failures_on_a_device_are_the_devices(tmp_path):
