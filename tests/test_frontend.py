@@ -112,6 +112,16 @@ def test_lengths_around_block_edges(framing: str, frames: int) -> None:
         assert_matches_oracle(config, noise(config.win_length + (frames - 1) * config.hop_length + extra))
 
 
+@pytest.mark.parametrize("framing", ["center", "center_trimmed", "valid", "mirror"])
+@pytest.mark.parametrize("scope", ["frame", "clip"])
+def test_n_samples_is_the_shortest_input(framing: str, scope: str) -> None:
+    config = replace(SMALL, framing=framing, preemphasis=0.9, preemphasis_scope=scope)
+    for frames in (1, 2, 3, 17, 100):
+        n_samples = config.n_samples(frames)
+        assert config.n_frames(n_samples) == frames
+        assert config.n_frames(n_samples - 1) < frames
+
+
 @pytest.mark.parametrize("hop", [1, 3, 15, 16, 17, 31, 49, 50, 51, 200])
 def test_hops_shorter_and_longer_than_the_window(hop: int) -> None:
     assert_matches_oracle(replace(SMALL, hop_length=hop), noise(700))

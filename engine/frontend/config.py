@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -145,6 +146,18 @@ class FrontendConfig:
         if self.framing == "mirror":
             return (n_samples + self.hop_length // 2) // self.hop_length
         return 0 if n_samples < self.win_length else 1 + (n_samples - self.win_length) // self.hop_length
+
+    def n_samples(self, n_frames: int) -> int:
+        """Return the length of the shortest input that gives ``n_frames`` frames or more.
+
+        Examples
+        --------
+        >>> config = FrontendConfig(sample_rate=16000, win_length=400, hop_length=160, n_fft=512, n_mels=64)
+        >>> config.n_samples(96), config.n_frames(15200), config.n_frames(15199)
+        (15200, 96, 95)
+        """
+        longest = self.win_length + n_frames * self.hop_length + 1
+        return bisect.bisect_left(range(longest), n_frames, key=self.n_frames)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, ready for JSON; ``from_dict`` reads them back."""
