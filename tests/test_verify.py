@@ -55,6 +55,18 @@ def test_golden_holds_the_outputs_of_the_engine(tmp_path):
     assert golden.tolerance == 1e-4
 
 
+def test_the_tolerance_grows_with_values_above_one():
+    network = log_mel_network()
+    projection = next(tensor for tensor in network.graph.initializer if tensor.name == "projection")
+    large = onnx.numpy_helper.to_array(projection) * 1000
+    projection.CopyFrom(onnx.numpy_helper.from_array(large, "projection"))
+    network.graph.node[-1].op_type = "Identity"
+    del network.graph.node[-1].attribute[:]
+    golden = record_golden(network, log_mel_card(embedding_normalised=False)).golden
+    assert golden.tolerance == pytest.approx(1e-4 * np.abs(golden.embedding).max())
+    assert golden.tolerance > 0.01
+
+
 def test_golden_of_a_model_without_embedding(tmp_path):
     card = verify_model(save(tmp_path / "tiny.onnx", waveform_network(), waveform_card())).card
     assert card.golden.embedding is None
