@@ -187,7 +187,7 @@ def read_card(metadata: Mapping[str, str]) -> ModelCard:
     if METADATA_KEY not in metadata:
         raise ModelError(
             f"expected a model with a card (metadata key {METADATA_KEY!r}), got one without; add one with "
-            "engine.card.write_card, or export the model with training.export, which does"
+            "'engine models adopt', or export the model with training.export, which does"
         )
     values, unchanged = parse_card(metadata[METADATA_KEY])
     schema = values.get("schema")

@@ -287,7 +287,7 @@ def test_hashes_tell_card_and_weights_apart():
 
 
 def test_model_without_a_card_is_told_how_to_get_one():
-    with pytest.raises(ModelError, match=r"engine\.card\.write_card.*training\.export"):
+    with pytest.raises(ModelError, match=r"engine models adopt.*training\.export"):
         read_card({"author": "somebody"})
 
 

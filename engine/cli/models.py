@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.cli.adopt import adopt
 from engine.cli.card_view import card_text
 from engine.cli.formats import printable
 from engine.errors import EngineError
@@ -25,7 +26,7 @@ WIDEST = 100
 
 @click.group()
 def models() -> None:
-    """List, show and verify models; add others to your own.
+    """List, show and verify models; add others to your own; adopt foreign ones.
 
     \b
     Examples:
@@ -35,10 +36,14 @@ def models() -> None:
       engine models verify esc10
       engine models add ./mine.onnx --name mine
       engine models fetch https://host/birds.onnx --sha256 0123...
+      engine models adopt theirs.onnx --frontend yamnet --labels labels.csv --score sigmoid -o mine.onnx
 
     A name is searched in the folders of ENGINE_MODELS, then among your own models, then among those that came with
     the engine.
     """  # noqa: D301  (click wants the character \b before lines that it must not wrap)
+
+
+models.add_command(adopt)
 
 
 @models.command("list")
