@@ -20,6 +20,7 @@ import onnxruntime
 from engine.device_buffers import DeviceBuffers
 from engine.devices import CUDA_PROVIDER, cuda_obstacle, parse_device
 from engine.errors import DeviceError, EngineError, ModelError
+from engine.precision import holds_float16
 from engine.threads import resolve_threads
 
 if TYPE_CHECKING:
@@ -223,6 +224,9 @@ def _create(model: Path | bytes, provider: str, options: dict[str, str], threads
         providers=[(provider, options)],
         enable_fallback=0,
         read_config_from_model=0,
+        # This one, which lays convolutions out for the CPU, crashes the process on recurrent and attention networks in
+        # 16-bit floats (onnxruntime 1.30 and 1.31).
+        disabled_optimizers=["NchwcTransformer"] if holds_float16(model) else [],
     )
 
 

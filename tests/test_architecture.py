@@ -32,6 +32,7 @@ LAYERS = (
         "fetch",
         "samples",
         "scan",
+        "precision",
     },
     {"frontend", "distance", "decode_sndfile", "mp4", "session", "results", "card_parts", "card_text"},
     {"decode_av"},
