@@ -11,6 +11,8 @@ import click
 
 from engine.cli.adopt import adopt
 from engine.cli.card_view import card_text
+from engine.cli.columns import echo_columns
+from engine.cli.convert import convert
 from engine.cli.formats import printable
 from engine.errors import EngineError
 
@@ -26,7 +28,7 @@ WIDEST = 100
 
 @click.group()
 def models() -> None:
-    """List, show and verify models; add others to your own; adopt foreign ones.
+    """List, show, verify and convert models; add others to your own; adopt foreign ones.
 
     \b
     Examples:
@@ -34,6 +36,7 @@ def models() -> None:
       engine models show esc10
       engine models show ./mine.onnx --json
       engine models verify esc10
+      engine models convert esc10 --variants waveform
       engine models add ./mine.onnx --name mine
       engine models fetch https://host/birds.onnx --sha256 0123...
       engine models adopt theirs.onnx --frontend yamnet --labels labels.csv --score sigmoid -o mine.onnx
@@ -44,6 +47,7 @@ def models() -> None:
 
 
 models.add_command(adopt)
+models.add_command(convert)
 
 
 @models.command("list")
@@ -56,7 +60,7 @@ def list_models(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_record(*entry) for entry in found], indent=2, ensure_ascii=False))
         return
-    _echo_columns([_row(*entry) for entry in found])
+    echo_columns([_row(*entry) for entry in found])
 
 
 @models.command()
@@ -172,10 +176,3 @@ def _row(model: ModelFile, card: ModelCard | None, error: str | None) -> tuple[s
 def _echo_added(model: ModelFile) -> None:
     hidden = ", hidden by another model of that name" if model.hidden else ""
     click.echo(f"{model.name} is at {model.path}{hidden}")
-
-
-def _echo_columns(rows: Iterable[tuple[str, ...]]) -> None:
-    table = list(rows)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
