@@ -17,7 +17,6 @@ from engine.cli.formats import printable
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from engine.card import ModelCard
