@@ -30,8 +30,8 @@ def convert(
     """Write variants of a model: int8 for CPUs, fp16 for CUDA, waveform for hosts without the engine.
 
     Each is a model of its own, NAME-VARIANT.onnx, with card and golden check. One that does not agree with the model
-    is not written: that is said on standard error, and the exit code is 3, or 1 if there is none at all. Speed is that
-    of one window on one thread of this CPU, front end included, as a multiple of the original's.
+    is not written: that is said on standard error, and the exit code is 3, or 1 if there is none at all. Speed is a
+    multiple of the original's, for one window on one thread of this CPU: with the front end, and the network alone.
 
     \b
     Examples:
@@ -57,7 +57,7 @@ def convert(
             click.echo(f"engine: {variant}: {error}", err=True)
     if not written:
         return FATAL
-    heads = ("file", "MB", "of original", "speed", "rank correlation", "accuracy drop", "largest difference")
+    heads = ("file", "MB", "of original", "speed", "network", "rank correlation", "accuracy drop", "largest difference")
     echo_columns([heads, *map(_row, written)])
     return SOME_FAILED if len(written) < len(wanted) else 0
 
@@ -70,6 +70,7 @@ def _row(done: Conversion) -> tuple[str, ...]:
         f"{done.n_bytes / 1e6:.2f}",
         f"{done.n_bytes / done.original_bytes:.0%}",
         f"{done.speed_ratio:.2f} x",
+        "-" if done.network_speed_ratio is None else f"{done.network_speed_ratio:.2f} x",
         "-" if correlation is None else f"{correlation:.4f}",
         "-" if drop is None else f"{drop:.3f}",
         f"{done.largest_difference:.1e}",

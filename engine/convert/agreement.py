@@ -1,14 +1,11 @@
-"""How far a variant agrees with the model it was made from, and how much time each takes, both through the engine."""
+"""How far a variant agrees with the model it was made from, both heard through the engine."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from engine.convert.recordings import uneven_noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,8 +15,6 @@ if TYPE_CHECKING:
     from engine.convert.recordings import Recording
     from engine.model import Model
     from engine.results import Clip
-
-WARMUP_TURNS, TIMED_TURNS = 5, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +82,6 @@ def agreement(recordings: Sequence[Recording], original: Sequence[Clip], variant
         labelled=labelled,
         embedding_cosine=cosine,
     )
-
-
-def speed_ratio(original: Model, variant: Model) -> float:
-    """Return how many times faster the variant takes one window: the median ratio of calls that take turns."""
-    samples = uneven_noise(original.card.window)
-    ratios = []
-    for turn in range(TIMED_TURNS + WARMUP_TURNS):
-        slow, fast = (_seconds(model, samples) for model in (original, variant))
-        if turn >= WARMUP_TURNS:
-            ratios.append(slow / fast)
-    return float(np.median(ratios))
-
-
-def _seconds(model: Model, samples: NDArray[np.float32]) -> float:
-    before = time.perf_counter()
-    model((samples, model.sample_rate))
-    return time.perf_counter() - before
 
 
 def _rank_correlation(scores: NDArray[np.float32], other: NDArray[np.float32]) -> float:

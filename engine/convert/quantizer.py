@@ -140,6 +140,6 @@ def _gains(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     if shape is None:
         return False
     if node.op_type != "Conv":
-        return math.prod(shape) >= MIN_MATRIX
+        return len(shape) == 2 and math.prod(shape) >= MIN_MATRIX
     grouped = any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
     return grouped or shape[1] >= MIN_CHANNELS

@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from engine import _kernels
 from engine.card import ModelCard, write_card
-from engine.convert.agreement import agreement, clips_of, speed_ratio
+from engine.convert.agreement import agreement, clips_of
 from engine.convert.candidate import open_candidate, with_golden
 from engine.convert.float16 import to_float16
 from engine.convert.int8 import to_int8
+from engine.convert.speed import network_speed_ratio, window_speed_ratio
 from engine.convert.waveform import to_waveform
 from engine.convert.waveform_parity import check_waveform
 from engine.errors import ConfigError
@@ -46,6 +48,8 @@ class Conversion:
         Sizes of the files.
     speed_ratio : float
         How many times faster than the original it takes one window on one thread of this CPU, front end included.
+    network_speed_ratio : float or None
+        The same for the network alone; None for the waveform variant, whose network includes the front end.
     agreement : Agreement or None
         With the original, on recordings; None where there were none.
     largest_difference : float
@@ -58,6 +62,7 @@ class Conversion:
     n_bytes: int
     original_bytes: int
     speed_ratio: float
+    network_speed_ratio: float | None
     agreement: Agreement | None
     largest_difference: float
 
@@ -125,8 +130,12 @@ def convert_model(
         raise ConfigError(f"expected a new file, got {str(target)!r}, which exists; rename it or allow to overwrite it")
     original = onnx.load(path)
     made = VARIANTS[variant](original, card, recordings)
-    ratio = speed_ratio(open_candidate(original, card), open_candidate(made.model, made.card))
-    written = _written(target, made, _described(made, card, variant, ratio))
+    ratio = window_speed_ratio((original, card), (made.model, made.card))
+    network_ratio = None
+    if made.card.input == card.input:
+        network_ratio = network_speed_ratio((original, card), (made.model, made.card))
+    described = _described(made, card, {"speed_ratio": ratio, "network_speed_ratio": network_ratio})
+    written = _written(target, made, replace(described, name=target.stem))
     return Conversion(
         variant=variant,
         path=target,
@@ -134,25 +143,25 @@ def convert_model(
         n_bytes=target.stat().st_size,
         original_bytes=path.stat().st_size,
         speed_ratio=ratio,
+        network_speed_ratio=network_ratio,
         agreement=made.agreement,
         largest_difference=made.largest_difference,
     )
 
 
-def _described(made: _Made, card: ModelCard, variant: str, ratio: float) -> ModelCard:
-    """Return the variant's card: its name, what it was made from, and what was measured of it."""
+def _described(made: _Made, card: ModelCard, speeds: dict[str, float | None]) -> ModelCard:
+    """Return the variant's card: what it was made from, and what was measured of it."""
     import onnxruntime
 
     measured = {
-        "variant": variant,
         "made_from": {"name": card.name, "model_sha256": card.model_sha256, "metrics": card.metrics},
-        "speed_ratio": ratio,
-        "speed_measured_on": f"{platform.machine()}, one thread, onnxruntime {onnxruntime.__version__}",
+        **speeds,
+        "speed_measured_on": f"{platform.machine()} {_kernels.isa()}, 1 thread, onnxruntime {onnxruntime.__version__}",
         "largest_difference": made.largest_difference,
         "agreement": None if made.agreement is None else asdict(made.agreement),
         **made.notes,
     }
-    return replace(made.card, name=f"{card.name}-{variant}", metrics=measured, model_sha256="", card_sha256="")
+    return replace(made.card, metrics=measured, model_sha256="", card_sha256="")
 
 
 def _written(target: Path, made: _Made, card: ModelCard) -> ModelCard:

@@ -70,7 +70,6 @@ def to_waveform(model: onnx.ModelProto, card: ModelCard) -> tuple[onnx.ModelProt
     onnx.checker.check_model(variant)
     return variant, replace(
         card,
-        name=f"{card.name}-waveform",
         frontend=None,
         input=input_,
         pad="none" if card.pad == "frames" else card.pad,

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from engine.convert.agreement import agreement, speed_ratio
-from engine.convert.candidate import open_candidate
+from engine.convert.agreement import agreement
 from engine.convert.recordings import Recording
 from engine.results import Clip, Labelling
-from tests import tiny_models
 
 LABELS = ("a", "b", "c", "d")
 
@@ -73,18 +69,3 @@ def test_constant_scores_have_no_ranks():
     even = clips([[0.5] * 4])
     assert agreement(recordings(None), even, even).rank_correlation == 1
     assert agreement(recordings(None), even, clips([[0.1, 0.2, 0.3, 0.4]])).rank_correlation == 0
-
-
-def test_speed_is_a_ratio_of_calls(monkeypatch):
-    model = open_candidate(tiny_models.log_mel_network(), tiny_models.log_mel_card())
-
-    class Slow:
-        card, sample_rate = model.card, model.sample_rate
-
-        def __call__(self, source):
-            time.sleep(0.02)
-            return model(source)
-
-    monkeypatch.setattr("engine.convert.agreement.TIMED_TURNS", 9)
-    assert speed_ratio(Slow(), model) > 5
-    assert speed_ratio(model, Slow()) < 0.2
