@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.card import ModelCard, write_card
+from engine.convert import convert_model, read_recordings
 from engine.errors import ModelError
 from engine.verify import record_golden, verify_model
 
@@ -31,7 +32,14 @@ OPSET, MAX_IR_VERSION = 18, 10
 PARITY_TOLERANCE = 2e-5
 
 
-def export(network: nn.Module, card: ModelCard, path: Path, shortest: int | None = 1) -> ModelCard:
+def export(
+    network: nn.Module,
+    card: ModelCard,
+    path: Path,
+    shortest: int | None = 1,
+    variants: Sequence[str] = (),
+    calibration: Path | None = None,
+) -> ModelCard:
     """Write ``network`` with ``card`` to ``path``, by temporary name and rename; return the card as written.
 
     Parameters
@@ -44,11 +52,16 @@ def export(network: nn.Module, card: ModelCard, path: Path, shortest: int | None
     shortest : int or None
         The fewest frames that the network takes; None where it takes those of the card's window and no other number,
         which is then written into the graph.
+    variants : sequence of str
+        Variants to write beside it, as ``engine.convert.convert_model`` does.
+    calibration : Path or None
+        Folder of the recordings that those are calibrated on and compared with; int8 needs one.
 
     Raises
     ------
     ModelError
-        When torch and onnxruntime disagree, or the engine refuses the file. Nothing is written then.
+        When torch and onnxruntime disagree, or the engine refuses the file: nothing is written then. When a variant
+        does not agree with the model: that variant is not written.
     """
     scored = Scored(network, card).eval()
     model = to_onnx(scored, card, free_time=shortest is not None)
@@ -62,6 +75,9 @@ def export(network: nn.Module, card: ModelCard, path: Path, shortest: int | None
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    recordings = read_recordings(calibration, written) if variants and calibration else ()
+    for variant in variants:
+        convert_model(path, variant, path.parent, recordings, overwrite=True)
     return written
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import pytest
+import soundfile
 import torch
 from torch import Tensor, nn
 
@@ -49,6 +50,21 @@ def test_the_file_is_one_every_runtime_reads_and_tells_nothing_of_its_maker(tmp_
     assert str(Path(__file__).resolve().parents[2]).encode() not in path.read_bytes()
     assert [entry.key for entry in model.metadata_props] == ["engine_card"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_variants_are_written_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "audio").mkdir()
+    generator = np.random.default_rng(0)
+    for index in range(3):
+        noise = generator.normal(0, 0.1, 4000 + index)
+        soundfile.write(tmp_path / f"audio/{index}.wav", noise, 8000, subtype="FLOAT")
+    path = tmp_path / "run" / "small.onnx"
+    card = export(small_network(), small_card(), path, ("waveform", "fp16"), calibration=tmp_path / "audio")
+    names = {path.name, f"{card.name}-waveform.onnx", f"{card.name}-fp16.onnx"}
+    assert {written.name for written in path.parent.iterdir()} == names
+    metrics = verify_model(path.with_name(f"{card.name}-waveform.onnx")).card.metrics
+    assert metrics["made_from"]["model_sha256"] == card.model_sha256
+    assert metrics["agreement"]["recordings"] == 3
 
 
 def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class Config:
 
     seeds: tuple[int, ...] = (0, 1)  # one cross-validation each; the final model takes the first
     final: bool = True  # after the cross-validation, train on every fold and export the model to ship
+    variants: tuple[str, ...] = ()  # of the final model, written beside it: int8, fp16, waveform
     threads: int = 1  # of torch; part of the result, since sums run in another order
 
     sample_rate: int = 44_100  # Hz
@@ -131,7 +132,7 @@ def train(data: Path, run: Run, config: Config) -> None:
             features, truth, frontend, config, seeds=(config.seeds[0], 0), job="final", run=run, state=state
         )
         card = describe(records, normalised, config, data, thresholds(state["done"]), metrics)
-        export(network, card, run.folder / "esc10.onnx")
+        export(network, card, run.folder / "esc10.onnx", config.variants, calibration=data)
     run.finish(metrics)
 
 
