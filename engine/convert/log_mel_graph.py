@@ -13,7 +13,7 @@ import numpy as np
 
 from engine import _kernels
 from engine.convert.dft import FactoredDFT
-from engine.frontend import LogMel
+from engine.frontend.log_mel import compiled_plan
 
 if TYPE_CHECKING:
     import onnx
@@ -211,7 +211,7 @@ def _spectrum(graph: NodeList, config: FrontendConfig, frames: str, transform: F
 
 
 def _filters(graph: NodeList, config: FrontendConfig, transform: FactoredDFT) -> str:
-    filters = LogMel(config).filters().T
+    filters = compiled_plan(config).filters().T
     ordered = np.where(transform.bins.reshape(-1, 1) < 0, 0, filters[transform.bins.ravel()])
     return graph.constant(ordered)
 

@@ -17,7 +17,7 @@ from engine.convert.log_mel_graph import NodeList
 from engine.convert.waveform import to_waveform
 from engine.convert.waveform_parity import TOLERANCE, check_waveform
 from engine.errors import ModelError
-from engine.frontend import FrontendConfig
+from engine.frontend import PRESETS, FrontendConfig
 from tests import tiny_models
 from tests.convert import networks
 
@@ -55,6 +55,15 @@ def test_scores_and_embeddings_stay(name, network):
     variant = to_waveform(*original)
     assert check_waveform(original, variant) < TOLERANCE
     assert_same_clips(original, variant, [1, 399, RATE, 2 * RATE + 123])
+
+
+@pytest.mark.filterwarnings("ignore:mel filters")
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_of_the_card(name):
+    front_end = PRESETS[name]
+    rate = front_end.sample_rate
+    original = (networks.convolutional(front_end.n_mels), networks.card(frontend=front_end, window=rate, hop=rate))
+    assert check_waveform(original, to_waveform(*original)) < TOLERANCE
 
 
 @pytest.mark.parametrize(
