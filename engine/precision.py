@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 GRAPH = 7
 NODE, INITIALIZER = 1, 5
 ATTRIBUTE = 5
-TENSOR = 5
+TENSOR, SUBGRAPH = 5, 6
 DATA_TYPE = 2
 FLOAT16, BFLOAT16 = 10, 16
 VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
@@ -47,7 +47,7 @@ def _search(content: Buffer) -> bool:
             for tensor in _tensors(content, graph)
             for data_type in _numbers(content, tensor, DATA_TYPE)
         )
-    except IndexError:  # cut off, or something else altogether: the runtime will say so
+    except (IndexError, RecursionError):  # cut off, or something else altogether: the runtime will say so
         return False
 
 
@@ -56,6 +56,8 @@ def _tensors(content: Buffer, graph: tuple[int, int]) -> Iterator[tuple[int, int
     for node in _parts(content, graph, NODE):
         for attribute in _parts(content, node, ATTRIBUTE):
             yield from _parts(content, attribute, TENSOR)
+            for subgraph in _parts(content, attribute, SUBGRAPH):
+                yield from _tensors(content, subgraph)
 
 
 def _parts(content: Buffer, within: tuple[int, int], wanted: int) -> Iterator[tuple[int, int]]:

@@ -510,7 +510,7 @@ def test_version_is_that_of_the_package(engine):
     assert engine("--version") == (0, f"engine {number}\n".encode(), "")
 
 
-@pytest.mark.parametrize("verb", [[], ["tag"], ["models"]])
+@pytest.mark.parametrize("verb", [[], ["tag"], ["models"], ["models", "convert"]])
 def test_help_has_examples_line_by_line(engine, verb):
     code, out, err = engine(*verb, "--help")
     assert (code, err) == (0, "")

@@ -7,12 +7,21 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from engine.precision import holds_float16
+from engine.precision import ATTRIBUTE, GRAPH, NODE, SUBGRAPH, holds_float16
 from engine.session import Session
 from tests import tiny_models
 from tests.convert import networks
 
 KINDS = [networks.convolutional, networks.recurrent, networks.attentive]
+
+
+def length_of(content):
+    """The length of ``content`` as a protocol buffer writes it."""
+    length, digits = len(content), []
+    while length >= 128:
+        digits.append(length % 128 + 128)
+        length //= 128
+    return bytes([*digits, length])
 
 
 def half(network):
@@ -36,6 +45,13 @@ def test_constants_of_nodes_are_found(data_type):
     assert holds_float16(network.SerializeToString())
 
 
+def test_constants_of_branches_are_found():
+    branch = helper.make_graph([], "branch", [], [], [helper.make_tensor("c", TensorProto.FLOAT16, [1], [1.0])])
+    network = tiny_models.log_mel_network()
+    network.graph.node.append(helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch))
+    assert holds_float16(network.SerializeToString())
+
+
 def test_what_merely_looks_like_it_is_not_taken_for_it():
     network = tiny_models.log_mel_network()
     network.doc_string = "\x10\x0a" * 50
@@ -47,6 +63,11 @@ def test_damaged_files_are_left_to_the_runtime(tmp_path):
     content = half(networks.recurrent()).SerializeToString()
     for cut in range(1, len(content), 97):
         holds_float16(content[:cut])
+    deep = b""
+    for _ in range(3000):  # an attribute with a graph, in a node, in a graph
+        for number in (SUBGRAPH, ATTRIBUTE, NODE):
+            deep = bytes([number << 3 | 2]) + length_of(deep) + deep
+    assert holds_float16(bytes([GRAPH << 3 | 2]) + length_of(deep) + deep) is False
     for nonsense in (b"", b"\xff" * 100, b"\x3a\xff\xff\xff\xff\x7f", b"RIFF....WAVEfmt ", bytes(range(256))):
         assert holds_float16(nonsense) is False
 
