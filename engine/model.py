@@ -66,7 +66,7 @@ class Model:
     @classmethod
     def open(
         cls, model: str | os.PathLike[str] | None = None, device: str = "auto", threads: int | None = None
-    ) -> Model:
+    ) -> Self:
         """Open a model by name or by path; None is the default model.
 
         Parameters

@@ -8,6 +8,7 @@ import sys
 import click
 
 from engine.cli.archive import archive
+from engine.cli.bench import bench
 from engine.cli.doctor import doctor
 from engine.cli.models import models
 from engine.cli.tag import tag
@@ -43,6 +44,7 @@ cli.add_command(tag)
 cli.add_command(models)
 cli.add_command(archive)
 cli.add_command(doctor)
+cli.add_command(bench)
 
 
 def main() -> int:
