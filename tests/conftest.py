@@ -32,6 +32,15 @@ def no_models_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test marked gpu where no CUDA device can run, and say why."""
+    if item.get_closest_marker("gpu"):
+        from engine.devices import cuda_obstacle
+
+        if obstacle := cuda_obstacle(0):
+            pytest.skip(obstacle)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of real recordings; skip in a clone without it, fail in CI."""

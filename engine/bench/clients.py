@@ -27,13 +27,15 @@ class Clients:
         self._count = count
 
     def repeat(self, times: int) -> list[list[float]]:
-        """Return the seconds of so many calls of each client."""
+        """Return the seconds of so many calls for each client; who is served first makes more of them."""
         together = threading.Barrier(self._count)
+        # Shared, so that all clients are busy to the end.
+        left = iter(range(times * self._count))
 
         def client(_number: int) -> list[float]:
             work, clock, seconds = self._work, time.perf_counter, []
             together.wait()
-            for _ in range(times):
+            for _ in left:
                 begin = clock()
                 work()
                 seconds.append(clock() - begin)

@@ -20,7 +20,7 @@ from engine.bench.sampling import BLOCKS, Repeated, take_turns
 from engine.bench.stages import StagedModel, stage_probes, windows_per_run
 from engine.errors import DeviceError, ModelError
 from engine.registry import find_model
-from engine.threads import available_cpus
+from engine.threads import resolve_threads
 from engine.verb import Verb
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run_plan(plan: Plan, progress: Callable[[str], object] | None = None) -> Rep
     DeviceError
         A device that was asked for by name cannot run.
     ConfigError
-        There is no device of that name.
+        There is no device of that name, or a number of threads is none.
     """
     devices, skipped = find_devices(plan.devices)
     models = _described(plan.models)
@@ -56,7 +56,7 @@ def run_plan(plan: Plan, progress: Callable[[str], object] | None = None) -> Rep
     rows: list[Row] = []
     memory: list[Memory] = []
     for (path, description), device in product(models, devices):
-        for threads in dict.fromkeys(threads or available_cpus() for threads in plan.threads):
+        for threads in dict.fromkeys(map(resolve_threads, plan.threads)):
             if progress is not None:
                 progress(f"{description['name']} on {device}, {threads} thread{'s' * (threads > 1)}")
             try:

@@ -1,0 +1,155 @@
+"""Whole benchmarks of tiny models."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import engine.bench.sweep as sweep_module
+from engine import Tagger
+from engine.bench.clip import clip
+from engine.bench.plan import Plan
+from engine.bench.sweep import run_plan
+from engine.card import ModelInput
+from engine.errors import DeviceError, ModelError
+from tests.tiny_models import RATE, build, save, waveform_card, waveform_network
+
+QUICK = {"devices": ("cpu",), "threads": (1,), "repeats": 10, "cold": 0}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return str(save(tmp_path_factory.mktemp("models") / "tiny.onnx"))
+
+
+def test_every_row_that_was_asked_for(path):
+    said = []
+    plan = Plan(
+        models=(path,),
+        devices=("cpu",),
+        threads=(1, 2),
+        batches=(1, 4),
+        durations_s=(0.5, 1.0),
+        clients=(1, 2),
+        stages=True,
+        repeats=10,
+        cold=1,
+    )
+    report = run_plan(plan, said.append)
+    assert said == ["tiny on cpu, 1 thread", "tiny on cpu, 2 threads"]
+    assert [row.setting for row in report.rows] == sorted(row.setting for row in report.rows)
+    keys = [(row.measure, row.count, row.audio_s) for row in report.rows if row.threads == 1]
+    stages = ["decode wav", "decode flac", "decode ogg", "resample", "log-mel", "network", "post"]
+    cold = ["import onnxruntime", "import engine", "load", "first call", "first result", "second call"]
+    assert keys == [
+        ("call", 1, 0.5),
+        ("clients", 1, 0.5),
+        ("clients", 2, 0.5),
+        ("call", 1, 1.0),
+        *((stage, 1, 0.5) for stage in stages),
+        *((stage, 1, 1.0) for stage in stages),
+        ("batch", 1, 1.0),
+        ("batch", 4, 2.5),  # four windows of a second, half a second apart
+        *((f"cold {phase}", 1, 0.5) for phase in cold),
+    ]
+    assert len({row.key for row in report.rows}) == len(report.rows)
+    assert {row.summary.n for row in report.rows if not row.measure.startswith("cold")} == {10, 20}
+    assert {row.per_run for row in report.rows} == {None, 1}
+    assert [memory.setting for memory in report.memory] == [("tiny", "cpu", 1), ("tiny", "cpu", 2)]
+    assert all(30e6 < peak < 1e9 for memory in report.memory for peak in memory.peak_bytes)
+
+
+def test_the_report_says_what_it_depends_on(path):
+    report = run_plan(Plan(models=(path,), **QUICK))
+    tagger = Tagger(path, "cpu", 1)
+    (model,) = report.models
+    assert model["name"] == "tiny"
+    assert model["model_sha256"] == tagger.card.model_sha256 is not None
+    assert model["card_sha256"] == tagger.card.card_sha256
+    assert model["file_sha256"] == hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    assert (model["sample_rate"], model["window_s"], model["hop_s"]) == (RATE, 1.0, 0.5)
+    assert report.machine["cpus"] <= report.machine["cores"]
+    assert report.machine["kernels"] in ("baseline", "avx2", "avx512", "neon")
+    assert report.versions["numpy"] == np.__version__
+    assert report.settings["repeats"] == 10
+    assert report.to_json()
+
+
+def test_models_are_measured_side_by_side(path, tmp_path):
+    other = str(save(tmp_path / "wave.onnx", waveform_network(), waveform_card(name="wave")))
+    assert {row.model for row in run_plan(Plan(models=(path, other), **QUICK)).rows} == {"tiny", "wave"}
+
+
+def test_two_models_of_one_name_are_refused(path):
+    with pytest.raises(ModelError, match="names of their own, got tiny more than once"):
+        run_plan(Plan(models=(path, path), **QUICK))
+
+
+def test_a_model_for_embeddings_is_refused(tmp_path):
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("ReduceMean", ["rows", "axis"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "weights"], ["scores"]),
+    ]
+    constants = {"axis": np.array([1]), "weights": np.ones((5, 3), np.float32)}
+    network = build(nodes, {"rows": ["batch", "time", 5]}, {"scores": ["batch", 3]}, constants)
+    from engine.card import write_card
+
+    card = waveform_card(input=ModelInput("rows", "embedding", ("batch", "time", "feature")), window=10, hop=10)
+    path = tmp_path / "head.onnx"
+    path.write_bytes(write_card(network, card).SerializeToString())
+    with pytest.raises(ModelError, match="expected a model that takes sound"):
+        run_plan(Plan(models=(str(path),), **QUICK))
+
+
+def test_a_device_that_fails_for_a_model_is_skipped_only_by_all(path, monkeypatch):
+    opened = sweep_module.Verb
+
+    def verb(model, device, threads):
+        if device != "cpu":
+            raise DeviceError("expected cuda:0 to run, it is full; free it")
+        return opened(model, device, threads)
+
+    monkeypatch.setattr(sweep_module, "Verb", verb)
+    skipping = []
+
+    def devices(asked):
+        return ["cpu", "cuda:0"], list(skipping)
+
+    monkeypatch.setattr(sweep_module, "find_devices", devices)
+    report = run_plan(Plan(models=(path,), **QUICK | {"devices": ("all",)}))
+    assert {row.device for row in report.rows} == {"cpu"}
+    assert report.skipped == ("tiny on cuda:0: expected cuda:0 to run, it is full; free it",)
+    with pytest.raises(DeviceError, match="it is full"):
+        run_plan(Plan(models=(path,), **QUICK | {"devices": ("cpu", "cuda:0")}))
+
+
+def test_the_device_is_read_back(path, monkeypatch):
+    monkeypatch.setattr(sweep_module.Verb, "device", property(lambda verb: "elsewhere"))
+    monkeypatch.setattr(sweep_module.StagedModel, "open", None)
+    assert {row.device for row in run_plan(Plan(models=(path,), **QUICK)).rows} == {"elsewhere"}
+
+
+@pytest.mark.slow
+def test_medians_agree_with_a_timing_of_the_same_call():
+    """The shipped model, five times in turns with a plain loop, because the machine may be busy at any moment."""
+    tagger = Tagger(device="cpu", threads=1)
+    rate = tagger.card.sample_rate
+    source = (clip(10, rate), rate)
+    ratios = []
+    for _ in range(5):
+        report = run_plan(Plan(devices=("cpu",), threads=(1,), repeats=100, cold=0))
+        (ours,) = report.rows
+        seconds = []
+        for _ in range(100):
+            begin = time.perf_counter()
+            tagger(source)
+            seconds.append(time.perf_counter() - begin)
+        ratios.append(ours.summary.median / statistics.median(seconds))
+    assert statistics.median(ratios) == pytest.approx(1, abs=0.15)
