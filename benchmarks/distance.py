@@ -313,10 +313,7 @@ def main() -> None:
 
     limits = ceilings.measure()
     result: dict[str, Any] = {
-        "command": f"python -m benchmarks.distance {' '.join(sys.argv[1:])}".strip(),
-        "machine": report.machine(),
-        "versions": report.versions(PACKAGES),
-        "settings": report.settings(),
+        **report.circumstances("benchmarks.distance", PACKAGES),
         "limits_of_one_thread": limits,
         "tables": [],
     }
@@ -326,11 +323,7 @@ def main() -> None:
             raced = race(table, contenders, limits, arguments.rounds or rounds, arguments.clock)
             result["tables"].append(raced)
             print(markdown(raced), end="\n\n")
-    heading = "\n".join(
-        f"{key}: {', '.join(f'{k} {v}' for k, v in result[key].items())}"
-        for key in ("machine", "versions", "settings", "limits_of_one_thread")
-    )
-    text = "\n\n".join([f"`{result['command']}`", heading, *(markdown(table) for table in result["tables"])])
+    text = "\n\n".join([report.heading(result, "limits_of_one_thread"), *map(markdown, result["tables"])])
     threads = f"{arguments.threads}-thread{'s' * (arguments.threads > 1)}"
     print(f"wrote {report.write(f'distance-{threads}', result, text)}")
 

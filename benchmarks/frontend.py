@@ -182,10 +182,7 @@ def run(arguments: argparse.Namespace) -> None:
     warnings.simplefilter("ignore")  # libraries on filters that hold no bin
     threads = arguments.threads[0]
     result: dict[str, Any] = {
-        "command": f"python -m benchmarks.frontend {' '.join(sys.argv[1:])}".strip(),
-        "machine": report.machine(),
-        "versions": report.versions(frontend_peers.PACKAGES),
-        "settings": report.settings(),
+        **report.circumstances("benchmarks.frontend", frontend_peers.PACKAGES),
         "tables": [],
         "banks": [],
     }
@@ -203,11 +200,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(frontend_bank.markdown(result["banks"][-1]), end="\n\n", flush=True)
     for other in others.values():
         other.close()
-    heading = "\n".join(
-        f"{key}: {', '.join(f'{k} {v}' for k, v in result[key].items())}" for key in ("machine", "versions", "settings")
-    )
     tables = [markdown(table) for table in result["tables"]] + [frontend_bank.markdown(b) for b in result["banks"]]
-    text = "\n\n".join([f"`{result['command']}`", heading, *tables])
+    text = "\n\n".join([report.heading(result), *tables])
     file = f"frontend-{threads}-thread{'s' * (threads > 1)}"
     print(f"wrote {report.write(file, result, text)}")
 

@@ -156,7 +156,7 @@ def librosa(config: FrontendConfig, clips: Clips, threads: int) -> Callable[[], 
 
 
 def _torchaudio_clip(config: FrontendConfig, threads: int) -> Callable[[Any], Any]:
-    torch, module = importlib.import_module("torch"), _import_torchaudio()
+    torch, module = importlib.import_module("torch"), import_torchaudio()
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
     if is_kaldi(config):
@@ -240,7 +240,7 @@ PEERS: dict[str, Maker] = {
 }
 
 
-def _import_torchaudio() -> Any:
+def import_torchaudio() -> Any:
     """Import torchaudio; beside a torch for the CPU without its compiled part, which its front ends do not use."""
     try:
         return importlib.import_module("torchaudio")
@@ -257,7 +257,7 @@ def _import_torchaudio() -> Any:
 def _import_transformers_audio() -> Any:
     """Import transformers.audio_utils, which imports torchaudio where it finds one."""
     try:
-        _import_torchaudio()
+        import_torchaudio()
     except ImportError:
         return importlib.import_module("transformers.audio_utils")
     return importlib.import_module("transformers.audio_utils")

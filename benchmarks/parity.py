@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks import report
 from engine import _kernels
+from engine.bench.machine import versions
 from engine.frontend import PRESETS
 from tests.parity import DEPTH_DB, TOLERANCE, recordings, synthetic
 from tests.test_parity import GRIDS, errors
@@ -99,7 +100,7 @@ def _versioned(peer: str) -> str:
     if peer not in DISTRIBUTIONS:
         return peer
     distribution = DISTRIBUTIONS[peer]
-    return f"{peer} ({report.versions([distribution])[distribution].partition('+')[0]})"
+    return f"{peer} ({versions([distribution])[distribution].partition('+')[0]})"
 
 
 def main() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from engine.bench.machine import machine, variables, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,41 +35,28 @@ def peer_environment(threads: int) -> dict[str, str]:
     its older kernels on processors that it does not know, and on machines that export another OPENBLAS_CORETYPE.
     """
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
-    if "avx512f" in _cpu_info("flags", "Features").split():
+    if "avx512f" in machine()["instruction_sets"]:
         environment["OPENBLAS_CORETYPE"] = "SkylakeX"
     return environment | dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
-def settings() -> dict[str, str]:
-    """Return the variables of this process that steer BLAS, FFT and our own kernels."""
-    names = (*THREAD_VARIABLES, "OPENBLAS_CORETYPE", "ENGINE_ISA")
-    return {name: os.environ[name] for name in names if name in os.environ}
-
-
-def machine() -> dict[str, Any]:
-    """Return what the numbers depend on: processor, usable CPUs, memory, system, Python."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    flags = _cpu_info("flags", "Features").split()
-    wanted = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "asimd")
+def circumstances(module: str, packages: Iterable[str]) -> dict[str, Any]:
+    """Return what a result depends on: the command, the machine, the versions and the variables that steer them."""
     return {
-        "processor": _cpu_info("model name") or platform.processor() or platform.machine(),
-        "instruction_sets": [flag for flag in wanted if flag in flags],
-        "cpus": cpus,
-        "load_at_start": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "system": platform.platform(),
-        "python": platform.python_version(),
+        "command": f"python -m {module} {' '.join(sys.argv[1:])}".strip(),
+        "machine": machine(),
+        "versions": versions(packages),
+        "settings": variables(),
     }
 
 
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the installed versions by distribution name; "absent" where there is none."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "absent"
-    return found
+def heading(result: Mapping[str, Any], *more: str) -> str:
+    """Return the circumstances of a result as text, and what it holds under the names in ``more``."""
+    lines = (
+        f"{key}: {', '.join(f'{name} {value}' for name, value in result[key].items())}"
+        for key in ("machine", "versions", "settings", *more)
+    )
+    return "\n\n".join([f"`{result['command']}`", "\n".join(lines)])
 
 
 def round_robin(candidates: Mapping[str, Callable[[], float]], rounds: int, limit_s: float) -> dict[str, Timing]:
@@ -102,14 +90,3 @@ def write(name: str, report: Mapping[str, Any], text: str) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return path
-
-
-def _cpu_info(*fields: str) -> str:
-    """Return the first of these fields of /proc/cpuinfo, or nothing."""
-    file = Path("/proc/cpuinfo")
-    if file.is_file():
-        for line in file.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in fields:
-                return value.strip()
-    return ""

@@ -1,0 +1,166 @@
+"""Decoded audio to scores beside pipelines of other parts: ``python -m benchmarks.end_to_end [--clock cpu]``.
+
+One recording of ten seconds at the model's rate, the shipped model, one thread. Every pipeline's log-mel, network and
+whole take turns in one process. What the stages imply is the ratio of their sums; what was measured is the ratio of the
+wholes: where it falls behind, the engine spends time between its stages that a peer does not. A peer whose scores are
+not the engine's within 0.001 ends the run. On a busy machine ``--clock cpu`` measures processor time; with one thread
+that is the time it would take alone.
+
+``--int8 FILE`` measures a quantised variant of the model beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks import report
+from benchmarks.end_to_end_peers import PACKAGES, Engine, Librosa, Pipeline, Torch, cut
+from engine.bench.clip import clip
+from engine.registry import find_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECONDS = 10
+LARGEST_DIFFERENCE = 1e-3
+COLD_STARTS = 9
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+ENGINE, INT8 = "engine", "engine, int8"
+# What a user's first script does.
+FIRST_RESULT = """
+import time
+begin = time.perf_counter()
+import onnxruntime
+imported = time.perf_counter()
+from engine import Tagger
+Tagger(device="cpu", threads=1)("examples/rain.flac").top(1)
+print(imported - begin, time.perf_counter() - imported)
+"""
+
+
+def seconds_of(work: Callable[[], object], clock: Callable[[], float]) -> float:
+    """Run once and return the time it took."""
+    begin = clock()
+    work()
+    return clock() - begin
+
+
+def measure(
+    pipelines: dict[str, Pipeline], window: int, rate: int, arguments: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Time every pipeline and its stages in turns; return a row for each."""
+    samples = clip(SECONDS, rate)
+    windows = cut(samples, window)
+    expected = pipelines[ENGINE].run(samples)
+    candidates = {}
+    for name, pipeline in pipelines.items():
+        difference = float(np.abs(pipeline.run(samples) - expected).max())
+        if name != INT8 and difference > LARGEST_DIFFERENCE:
+            raise RuntimeError(f"{name} differs from the engine by {difference:.2g}")
+        features = pipeline.log_mel(windows)
+        stages = {
+            "log_mel": functools.partial(pipeline.log_mel, windows),
+            "network": functools.partial(pipeline.network, features),
+            "whole": functools.partial(pipeline.run, samples),
+        }
+        for stage, work in stages.items():
+            candidates[name, stage] = functools.partial(seconds_of, work, CLOCKS[arguments.clock])
+    keys = {f"{name}/{stage}": (name, stage) for name, stage in candidates}
+    timings = report.round_robin({key: candidates[pair] for key, pair in keys.items()}, arguments.rounds, limit_s=300)
+    found = {pair: timings[key] for key, pair in keys.items()}
+    return [_row(name, found) for name in pipelines]
+
+
+def _row(name: str, found: dict[tuple[str, str], report.Timing]) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name}
+    for kind in ("minimum_s", "median_s"):
+        log_mel, network, whole = (getattr(found[name, stage], kind) for stage in ("log_mel", "network", "whole"))
+        ours = [getattr(found[ENGINE, stage], kind) for stage in ("log_mel", "network", "whole")]
+        implied, measured = (log_mel + network) / (ours[0] + ours[1]), whole / ours[2]
+        row[kind.removesuffix("_s")] = {
+            "log_mel_ms": log_mel * 1e3,
+            "network_ms": network * 1e3,
+            "whole_ms": whole * 1e3,
+            "implied": implied,
+            "measured": measured,
+            "share": measured / implied,
+        }
+    return row
+
+
+def markdown(rows: list[dict[str, Any]], kind: str) -> str:
+    """Return the rows as a table of minima or medians."""
+    header = ["", "log-mel ms", "network ms", "whole ms", "ratio of the stages", "ratio of the wholes", "share of it"]
+    names = {
+        "log_mel_ms": ".3f",
+        "network_ms": ".3f",
+        "whole_ms": ".3f",
+        "implied": ".2f",
+        "measured": ".2f",
+        "share": ".2f",
+    }
+    cells = [[row["name"], *(format(row[kind][name], form) for name, form in names.items())] for row in rows]
+    return f"### {kind.capitalize()}\n\n" + report.table(header, cells)
+
+
+def first_results() -> dict[str, float]:
+    """Return the medians over fresh processes: importing onnxruntime, and from there to the first result."""
+    environment = {name: value for name, value in os.environ.items() if name not in report.THREAD_VARIABLES}
+    taken = []
+    for _ in range(COLD_STARTS):
+        done = subprocess.run(
+            [sys.executable, "-c", FIRST_RESULT], env=environment, capture_output=True, text=True, check=True
+        )
+        taken.append([float(number) for number in done.stdout.split()])
+    imports, results = zip(*taken, strict=True)
+    return {
+        "import_onnxruntime_s": round(statistics.median(imports), 3),
+        "first_result_s": round(statistics.median(results), 3),
+        "slowest_first_result_s": round(max(results), 3),
+        "processes": COLD_STARTS,
+    }
+
+
+def main() -> None:
+    """Measure, print the tables and write them to benchmarks/results/."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--int8", type=Path, metavar="FILE", help="a quantised variant of the shipped model")
+    arguments = parser.parse_args()
+    environment = report.peer_environment(threads=1)
+    if dict(os.environ) != environment:  # libraries read it when they load: start again
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
+    warnings.simplefilter("ignore")  # libraries on filters that hold no bin
+    path = find_model()
+    ours = Engine(path)
+    pipelines: dict[str, Pipeline] = {
+        ENGINE: ours,
+        "librosa + onnxruntime": Librosa(path),
+        "torchaudio + torch eager": Torch(path, folded=False),
+        "torchaudio + torch eager, normalisation folded": Torch(path, folded=True),
+    }
+    if arguments.int8 is not None:
+        pipelines[INT8] = Engine(arguments.int8)
+    result = report.circumstances("benchmarks.end_to_end", PACKAGES)
+    result["first_result"] = first_results()
+    result["rows"] = measure(pipelines, ours.model.card.window, ours.model.sample_rate, arguments)
+    tables = [markdown(result["rows"], kind) for kind in ("minimum", "median")]
+    text = "\n\n".join([report.heading(result, "first_result"), *tables])
+    print(text)
+    print(f"wrote {report.write('end-to-end-1-thread', result, text)}")
+
+
+if __name__ == "__main__":
+    main()
