@@ -1,10 +1,10 @@
 """Decoded audio to scores beside pipelines of other parts: ``python -m benchmarks.end_to_end [--clock cpu]``.
 
 One recording of ten seconds at the model's rate, the shipped model, one thread. Every pipeline's log-mel, network and
-whole take turns in one process. What the stages imply is the ratio of their sums; what was measured is the ratio of the
-wholes: where it falls behind, the engine spends time between its stages that a peer does not. A peer whose scores are
-not the engine's within 0.001 ends the run. On a busy machine ``--clock cpu`` measures processor time; with one thread
-that is the time it would take alone.
+whole take turns in one process, a block of repeats at a time. What the stages imply is the ratio of their sums; what
+was measured is the ratio of the wholes: where it falls behind, the engine spends time beside its stages that a peer
+does not. A peer whose scores are not the engine's within 0.001 ends the run. On a busy machine ``--clock cpu`` measures
+processor time; with one thread that is the time it would take alone.
 
 ``--int8 FILE`` measures a quantised variant of the model beside it.
 """
@@ -27,10 +27,12 @@ import numpy as np
 from benchmarks import report
 from benchmarks.end_to_end_peers import PACKAGES, Engine, Librosa, Pipeline, Torch, cut
 from engine.bench.clip import clip
+from engine.bench.sampling import Repeated, take_turns
+from engine.bench.summary import summarise
 from engine.registry import find_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from engine.bench.summary import Summary
 
 SECONDS = 10
 LARGEST_DIFFERENCE = 1e-3
@@ -49,13 +51,6 @@ print(imported - begin, time.perf_counter() - imported)
 """
 
 
-def seconds_of(work: Callable[[], object], clock: Callable[[], float]) -> float:
-    """Run once and return the time it took."""
-    begin = clock()
-    work()
-    return clock() - begin
-
-
 def measure(
     pipelines: dict[str, Pipeline], window: int, rate: int, arguments: argparse.Namespace
 ) -> list[dict[str, Any]]:
@@ -63,32 +58,28 @@ def measure(
     samples = clip(SECONDS, rate)
     windows = cut(samples, window)
     expected = pipelines[ENGINE].run(samples)
-    candidates = {}
+    probes: dict[tuple[str, str], Repeated] = {}
+    clock = CLOCKS[arguments.clock]
     for name, pipeline in pipelines.items():
         difference = float(np.abs(pipeline.run(samples) - expected).max())
         if name != INT8 and difference > LARGEST_DIFFERENCE:
             raise RuntimeError(f"{name} differs from the engine by {difference:.2g}")
         features = pipeline.log_mel(windows)
-        stages = {
-            "log_mel": functools.partial(pipeline.log_mel, windows),
-            "network": functools.partial(pipeline.network, features),
-            "whole": functools.partial(pipeline.run, samples),
-        }
-        for stage, work in stages.items():
-            candidates[name, stage] = functools.partial(seconds_of, work, CLOCKS[arguments.clock])
-    keys = {f"{name}/{stage}": (name, stage) for name, stage in candidates}
-    timings = report.round_robin({key: candidates[pair] for key, pair in keys.items()}, arguments.rounds, limit_s=300)
-    found = {pair: timings[key] for key, pair in keys.items()}
+        probes[name, "log_mel"] = Repeated("log-mel", functools.partial(pipeline.log_mel, windows), clock)
+        probes[name, "network"] = Repeated("network", functools.partial(pipeline.network, features), clock)
+        probes[name, "whole"] = Repeated("whole", functools.partial(pipeline.run, samples), clock)
+    taken = take_turns(list(probes.values()), arguments.repeats, limit_s=60)
+    found = {key: summarise(samples.blocks_s) for key, (samples,) in zip(probes, taken, strict=True)}
     return [_row(name, found) for name in pipelines]
 
 
-def _row(name: str, found: dict[tuple[str, str], report.Timing]) -> dict[str, Any]:
+def _row(name: str, found: dict[tuple[str, str], Summary]) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name}
-    for kind in ("minimum_s", "median_s"):
+    for kind in ("minimum", "median"):
         log_mel, network, whole = (getattr(found[name, stage], kind) for stage in ("log_mel", "network", "whole"))
         ours = [getattr(found[ENGINE, stage], kind) for stage in ("log_mel", "network", "whole")]
         implied, measured = (log_mel + network) / (ours[0] + ours[1]), whole / ours[2]
-        row[kind.removesuffix("_s")] = {
+        row[kind] = {
             "log_mel_ms": log_mel * 1e3,
             "network_ms": network * 1e3,
             "whole_ms": whole * 1e3,
@@ -135,7 +126,7 @@ def first_results() -> dict[str, float]:
 def main() -> None:
     """Measure, print the tables and write them to benchmarks/results/."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=300, help="of each stage of each pipeline")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--int8", type=Path, metavar="FILE", help="a quantised variant of the shipped model")
     arguments = parser.parse_args()
@@ -155,7 +146,7 @@ def main() -> None:
         pipelines[INT8] = Engine(arguments.int8)
     result = report.circumstances("benchmarks.end_to_end", PACKAGES)
     result["first_result"] = first_results()
-    result["rows"] = measure(pipelines, ours.model.card.window, ours.model.sample_rate, arguments)
+    result["rows"] = measure(pipelines, ours.card.window, ours.card.sample_rate or 1, arguments)
     tables = [markdown(result["rows"], kind) for kind in ("minimum", "median")]
     text = "\n\n".join([report.heading(result, "first_result"), *tables])
     print(text)

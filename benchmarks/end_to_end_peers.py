@@ -11,8 +11,8 @@ import onnxruntime
 from onnx import numpy_helper
 
 from benchmarks.frontend_peers import import_torchaudio
-from engine.bench.stages import StagedModel
 from engine.frontend import LogMel
+from engine.tagger import Tagger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,12 +48,13 @@ def cut(samples: NDArray[np.float32], window: int) -> NDArray[np.float32]:
 
 
 class Engine:
-    """Ours: the stages through the classes that a call uses, the whole through a call."""
+    """Ours: the stages from the front end and from onnxruntime itself, the whole from a call of ``Tagger``."""
 
     def __init__(self, path: Path) -> None:
-        self.model = StagedModel.open(path, "cpu", 1)
-        assert self.model.card.frontend is not None
-        self.front_end = LogMel(self.model.card.frontend)
+        self.tagger = Tagger(path, "cpu", 1)
+        self.card = self.tagger.card
+        assert self.card.frontend is not None
+        self.front_end = LogMel(self.card.frontend)
         self.session = _session(path)
 
     def log_mel(self, windows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -61,19 +62,19 @@ class Engine:
         return [self.front_end(window) for window in windows]
 
     def network(self, features: list[NDArray[np.float32]]) -> list[Any]:
-        """Return scores and embedding of each window, from onnxruntime itself."""
-        return _run_each(self.session, self.model.card, features)
+        """Return scores and embedding of each window."""
+        return _run_each(self.session, self.card, features)
 
     def run(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the scores of a clip, as ``Tagger`` gives them."""
-        return self.model((samples, self.model.sample_rate)).scores
+        """Return the scores of a clip."""
+        return self.tagger((samples, self.card.sample_rate)).scores
 
 
 class Librosa:
     """librosa under onnxruntime."""
 
     def __init__(self, path: Path) -> None:
-        self.card = StagedModel.open(path, "cpu", 1).card
+        self.card = Tagger(path, "cpu", 1).card
         self.session = _session(path)
         self.librosa = importlib.import_module("librosa")
 
@@ -116,7 +117,7 @@ class Torch:
         self.torch = importlib.import_module("torch")
         self.torch.set_num_threads(1)
         self.torch.set_grad_enabled(False)
-        self.card = StagedModel.open(path, "cpu", 1).card
+        self.card = Tagger(path, "cpu", 1).card
         c = self.card.frontend
         assert c is not None
         self.transform = import_torchaudio().transforms.MelSpectrogram(

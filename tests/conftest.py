@@ -32,13 +32,17 @@ def no_models_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test marked gpu where no CUDA device can run, and say why."""
-    if item.get_closest_marker("gpu"):
+@pytest.fixture(scope="session")
+def gpu() -> str:
+    """Return the device for tests marked gpu: the one in ENGINE_TEST_DEVICE, else cuda:0, without which they skip."""
+    named = os.environ.get("ENGINE_TEST_DEVICE")
+    device = named or "cuda:0"
+    if device != "cpu":
         from engine.devices import cuda_obstacle
 
-        if obstacle := cuda_obstacle(0):
-            pytest.skip(obstacle)
+        if obstacle := cuda_obstacle(int(device.removeprefix("cuda:"))):
+            return pytest.fail(obstacle) if named else pytest.skip(obstacle)
+    return device
 
 
 @pytest.fixture(scope="session")
