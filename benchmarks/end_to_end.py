@@ -1,10 +1,9 @@
-"""Decoded audio to scores beside pipelines of other parts: ``python -m benchmarks.end_to_end [--clock cpu]``.
+"""Decoded audio to scores beside pipelines of other parts: ``python -m benchmarks.end_to_end``.
 
-One recording of ten seconds at the model's rate, the shipped model, one thread. Every pipeline's log-mel, network and
-whole take turns in one process, a block of repeats at a time. What the stages imply is the ratio of their sums; what
-was measured is the ratio of the wholes: where it falls behind, the engine spends time beside its stages that a peer
-does not. A peer whose scores are not the engine's within 0.001 ends the run. On a busy machine ``--clock cpu`` measures
-processor time; with one thread that is the time it would take alone.
+One recording of ten seconds at the model's rate, the shipped model, one thread. The pipelines take turns in one
+process, a block of runs at a time, and each run says how long its log-mel and its network took. What the stages imply
+is the ratio of their sums; what was measured is the ratio of the whole runs: where it falls behind, the engine spends
+time beside its stages that a peer does not. A peer whose scores are not the engine's within 0.001 ends the benchmark.
 
 ``--int8 FILE`` measures a quantised variant of the model beside it.
 """
@@ -12,7 +11,6 @@ processor time; with one thread that is the time it would take alone.
 from __future__ import annotations
 
 import argparse
-import functools
 import os
 import statistics
 import subprocess
@@ -25,19 +23,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import report
-from benchmarks.end_to_end_peers import PACKAGES, Engine, Librosa, Pipeline, Torch, cut
+from benchmarks.end_to_end_peers import PACKAGES, Engine, Librosa, Pipeline, Torch
 from engine.bench.clip import clip
-from engine.bench.sampling import Repeated, take_turns
+from engine.bench.sampling import take_turns
 from engine.bench.summary import summarise
 from engine.registry import find_model
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from engine.bench.summary import Summary
 
 SECONDS = 10
 LARGEST_DIFFERENCE = 1e-3
 COLD_STARTS = 9
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+MEASURES = ("log-mel", "network", "both", "whole")
+KINDS = ("minimum", "median")
 ENGINE, INT8 = "engine", "engine, int8"
 # What a user's first script does.
 FIRST_RESULT = """
@@ -51,43 +52,58 @@ print(imported - begin, time.perf_counter() - imported)
 """
 
 
-def measure(
-    pipelines: dict[str, Pipeline], window: int, rate: int, arguments: argparse.Namespace
-) -> list[dict[str, Any]]:
+class Runs:
+    """Runs of a pipeline, with their stages."""
+
+    measures = MEASURES
+
+    def __init__(self, pipeline: Pipeline, samples: NDArray[np.float32]) -> None:
+        self.pipeline = pipeline
+        self.samples = samples
+
+    def repeat(self, times: int) -> list[list[float]]:
+        """Return the seconds of so many runs, a list for each of the measures."""
+        seconds: list[list[float]] = [[] for _ in MEASURES]
+        for _ in range(times):
+            begin = time.perf_counter()
+            self.pipeline.run(self.samples)
+            whole_s = time.perf_counter() - begin
+            log_mel_s, network_s = self.pipeline.log_mel_s, self.pipeline.network_s
+            # Summed run by run: medians of parts do not add up to the median of a whole.
+            parts = (log_mel_s, network_s, log_mel_s + network_s, whole_s)
+            for taken, second in zip(seconds, parts, strict=True):
+                taken.append(second)
+        return seconds
+
+
+def measure(pipelines: dict[str, Pipeline], rate: int, repeats: int) -> list[dict[str, Any]]:
     """Time every pipeline and its stages in turns; return a row for each."""
     samples = clip(SECONDS, rate)
-    windows = cut(samples, window)
     expected = pipelines[ENGINE].run(samples)
-    probes: dict[tuple[str, str], Repeated] = {}
-    clock = CLOCKS[arguments.clock]
     for name, pipeline in pipelines.items():
         difference = float(np.abs(pipeline.run(samples) - expected).max())
         if name != INT8 and difference > LARGEST_DIFFERENCE:
             raise RuntimeError(f"{name} differs from the engine by {difference:.2g}")
-        features = pipeline.log_mel(windows)
-        probes[name, "log_mel"] = Repeated("log-mel", functools.partial(pipeline.log_mel, windows), clock)
-        probes[name, "network"] = Repeated("network", functools.partial(pipeline.network, features), clock)
-        probes[name, "whole"] = Repeated("whole", functools.partial(pipeline.run, samples), clock)
-    taken = take_turns(list(probes.values()), arguments.repeats, limit_s=60)
-    found = {key: summarise(samples.blocks_s) for key, (samples,) in zip(probes, taken, strict=True)}
-    return [_row(name, found) for name in pipelines]
+    taken = take_turns([Runs(pipeline, samples) for pipeline in pipelines.values()], repeats, limit_s=60)
+    found = {
+        name: {samples.measure: summarise(samples.blocks_s) for samples in measures}
+        for name, measures in zip(pipelines, taken, strict=True)
+    }
+    return [{"name": name} | {kind: _ratios(found, name, kind) for kind in KINDS} for name in pipelines]
 
 
-def _row(name: str, found: dict[tuple[str, str], Summary]) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": name}
-    for kind in ("minimum", "median"):
-        log_mel, network, whole = (getattr(found[name, stage], kind) for stage in ("log_mel", "network", "whole"))
-        ours = [getattr(found[ENGINE, stage], kind) for stage in ("log_mel", "network", "whole")]
-        implied, measured = (log_mel + network) / (ours[0] + ours[1]), whole / ours[2]
-        row[kind] = {
-            "log_mel_ms": log_mel * 1e3,
-            "network_ms": network * 1e3,
-            "whole_ms": whole * 1e3,
-            "implied": implied,
-            "measured": measured,
-            "share": measured / implied,
-        }
-    return row
+def _ratios(found: dict[str, dict[str, Summary]], name: str, kind: str) -> dict[str, float]:
+    log_mel, network, both, whole = (getattr(found[name][measure], kind) for measure in MEASURES)
+    our_both, our_whole = (getattr(found[ENGINE][measure], kind) for measure in MEASURES[2:])
+    implied, measured = both / our_both, whole / our_whole
+    return {
+        "log_mel_ms": log_mel * 1e3,
+        "network_ms": network * 1e3,
+        "whole_ms": whole * 1e3,
+        "implied": implied,
+        "measured": measured,
+        "share": measured / implied,
+    }
 
 
 def markdown(rows: list[dict[str, Any]], kind: str) -> str:
@@ -126,8 +142,7 @@ def first_results() -> dict[str, float]:
 def main() -> None:
     """Measure, print the tables and write them to benchmarks/results/."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=300, help="of each stage of each pipeline")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--repeats", type=int, default=300, help="of each pipeline")
     parser.add_argument("--int8", type=Path, metavar="FILE", help="a quantised variant of the shipped model")
     arguments = parser.parse_args()
     environment = report.peer_environment(threads=1)
@@ -146,8 +161,8 @@ def main() -> None:
         pipelines[INT8] = Engine(arguments.int8)
     result = report.circumstances("benchmarks.end_to_end", PACKAGES)
     result["first_result"] = first_results()
-    result["rows"] = measure(pipelines, ours.card.window, ours.card.sample_rate or 1, arguments)
-    tables = [markdown(result["rows"], kind) for kind in ("minimum", "median")]
+    result["rows"] = measure(pipelines, ours.model.sample_rate, arguments.repeats)
+    tables = [markdown(result["rows"], kind) for kind in KINDS]
     text = "\n\n".join([report.heading(result, "first_result"), *tables])
     print(text)
     print(f"wrote {report.write('end-to-end-1-thread', result, text)}")

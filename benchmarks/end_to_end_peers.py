@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -11,8 +12,9 @@ import onnxruntime
 from onnx import numpy_helper
 
 from benchmarks.frontend_peers import import_torchaudio
-from engine.frontend import LogMel
-from engine.tagger import Tagger
+from engine.bench.stages import StagedModel
+from engine.card import read_card
+from engine.session import Session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,16 +27,16 @@ PACKAGES = ["sound-engine", "numpy", "onnxruntime-gpu", "onnxruntime", "torch", 
 
 
 class Pipeline(Protocol):
-    """Decoded audio to the scores of a clip, in stages that can be called apart.
+    """Decoded audio to the scores of a clip, with the time that two stages took.
 
-    A peer's ``run`` is its two stages, one after the other, between cutting windows and the maximum over them.
+    Attributes
+    ----------
+    log_mel_s, network_s : float
+        Seconds of the last run in the front end and in the runtime of the network, all windows together.
     """
 
-    def log_mel(self, windows: NDArray[np.float32]) -> Any:
-        """Return what the network takes for windows of shape (n_windows, n_samples)."""
-
-    def network(self, features: Any) -> Any:
-        """Return the scores of each window."""
+    log_mel_s: float
+    network_s: float
 
     def run(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scores of a clip, shape (n_labels,)."""
@@ -48,35 +50,69 @@ def cut(samples: NDArray[np.float32], window: int) -> NDArray[np.float32]:
 
 
 class Engine:
-    """Ours: the stages from the front end and from onnxruntime itself, the whole from a call of ``Tagger``."""
+    """Ours: a call of the model as ``Tagger`` makes it, the network timed where onnxruntime is called."""
 
     def __init__(self, path: Path) -> None:
-        self.tagger = Tagger(path, "cpu", 1)
-        self.card = self.tagger.card
-        assert self.card.frontend is not None
-        self.front_end = LogMel(self.card.frontend)
-        self.session = _session(path)
-
-    def log_mel(self, windows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Return the frames of each window."""
-        return [self.front_end(window) for window in windows]
-
-    def network(self, features: list[NDArray[np.float32]]) -> list[Any]:
-        """Return scores and embedding of each window."""
-        return _run_each(self.session, self.card, features)
+        self.session = _TimedSession(path, "cpu", 1)
+        self.model = StagedModel(self.session, read_card(self.session.metadata))
+        self.log_mel_s = self.network_s = 0.0
 
     def run(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scores of a clip."""
-        return self.tagger((samples, self.card.sample_rate)).scores
+        self.model.forget()
+        self.session.seconds = 0.0
+        scores = self.model((samples, self.model.sample_rate)).scores
+        self.log_mel_s, self.network_s = self.model.log_mel_s, self.session.seconds
+        return scores
 
 
-class Librosa:
-    """librosa under onnxruntime."""
+class _TimedSession(Session):
+    seconds = 0.0
+
+    def run(self, outputs: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        begin = time.perf_counter()
+        values = super().run(outputs, feeds)
+        self.seconds += time.perf_counter() - begin
+        return values
+
+
+class Peer:
+    """Windows through a front end, then through a network, then the maximum over them."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self.card = card
+        self.log_mel_s = self.network_s = 0.0
+
+    def log_mel(self, windows: NDArray[np.float32]) -> Any:
+        """Return what the network takes for windows of shape (n_windows, n_samples)."""
+        raise NotImplementedError
+
+    def network(self, features: Any) -> NDArray[np.float32]:
+        """Return the scores of the windows, shape (n_windows, n_labels)."""
+        raise NotImplementedError
+
+    def run(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scores of a clip."""
+        windows = cut(samples, self.card.window)
+        begin = time.perf_counter()
+        features = self.log_mel(windows)
+        between = time.perf_counter()
+        scores = self.network(features)
+        self.log_mel_s, self.network_s = between - begin, time.perf_counter() - between
+        whole: NDArray[np.float32] = scores.max(axis=0)
+        return whole
+
+
+class Librosa(Peer):
+    """librosa under onnxruntime, window by window: batches are no faster on one thread."""
 
     def __init__(self, path: Path) -> None:
-        self.card = Tagger(path, "cpu", 1).card
+        super().__init__(card_of(path))
         self.session = _session(path)
         self.librosa = importlib.import_module("librosa")
+        assert self.card.outputs.scores is not None
+        self.outputs = [self.card.outputs.scores.name, *(port.name for port in self.session.get_outputs())]
+        self.outputs = list(dict.fromkeys(self.outputs))
 
     def log_mel(self, windows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Return the frames of each window."""
@@ -89,20 +125,15 @@ class Librosa:
                 n_mels=c.n_mels, fmin=c.f_min, fmax=c.f_max, htk=True, norm=None, pad_mode="reflect",
             )  # fmt: skip
             decibels = self.librosa.power_to_db(mel, ref=np.max, amin=c.log_floor, top_db=c.log_range).T
-            features.append(((decibels - np.float32(c.mean)) / np.float32(c.std)).astype(np.float32))
+            features.append(((decibels - np.array(c.mean, np.float32)) / np.array(c.std, np.float32))[np.newaxis])
         return features
 
-    def network(self, features: list[NDArray[np.float32]]) -> list[Any]:
-        """Return scores and embedding of each window."""
-        return _run_each(self.session, self.card, features)
-
-    def run(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the scores of a clip."""
-        outputs = self.network(self.log_mel(cut(samples, self.card.window)))
-        return np.max([scores[0] for scores, _ in outputs], axis=0)
+    def network(self, features: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the scores of the windows; the embedding is computed with them."""
+        return np.concatenate([self.session.run(self.outputs, {self.card.input.name: one})[0] for one in features])
 
 
-class Torch:
+class Torch(Peer):
     """torchaudio under the network in torch, eager, all windows in one batch.
 
     Parameters
@@ -114,18 +145,18 @@ class Torch:
     """
 
     def __init__(self, path: Path, *, folded: bool) -> None:
+        super().__init__(card_of(path))
         self.torch = importlib.import_module("torch")
         self.torch.set_num_threads(1)
         self.torch.set_grad_enabled(False)
-        self.card = Tagger(path, "cpu", 1).card
         c = self.card.frontend
         assert c is not None
         self.transform = import_torchaudio().transforms.MelSpectrogram(
             c.sample_rate, c.n_fft, c.win_length, c.hop_length, c.f_min, c.f_max, n_mels=c.n_mels
         )
         self.mean, self.std = (self.torch.tensor(values) for values in (c.mean, c.std))
-        self.floor, self.range = c.log_floor, c.log_range
-        self.eager = _network_of(path, len(self.card.labels), folded=folded)
+        self.floor, self.range = c.log_floor, c.log_range or 0.0
+        self.eager = network_of(path, len(self.card.labels), folded=folded)
 
     def log_mel(self, windows: NDArray[np.float32]) -> Any:
         """Return the frames of all windows, shape (n_windows, n_frames, n_mels)."""
@@ -134,15 +165,16 @@ class Torch:
         decibels = (decibels - decibels.amax(dim=(1, 2), keepdim=True)).clamp(min=-self.range)
         return (decibels - self.mean) / self.std
 
-    def network(self, features: Any) -> Any:
-        """Return the scores of each window; the embedding is computed with them."""
+    def network(self, features: Any) -> NDArray[np.float32]:
+        """Return the scores of the windows; the embedding is computed with them."""
         logits, _ = self.eager(features)
-        return logits.sigmoid()
-
-    def run(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the scores of a clip."""
-        scores: NDArray[np.float32] = self.network(self.log_mel(cut(samples, self.card.window))).amax(dim=0).numpy()
+        scores: NDArray[np.float32] = logits.sigmoid().numpy()
         return scores
+
+
+def card_of(path: Path) -> ModelCard:
+    """Return a model's card."""
+    return read_card(Session(path, "cpu", 1).metadata)
 
 
 def _session(path: Path) -> Any:
@@ -151,13 +183,7 @@ def _session(path: Path) -> Any:
     return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
 
 
-def _run_each(session: Any, card: ModelCard, features: list[NDArray[np.float32]]) -> list[Any]:
-    names = [port.name for port in session.get_outputs()]
-    ordered = sorted(names, key=lambda name: card.outputs.scores is None or name != card.outputs.scores.name)
-    return [session.run(ordered, {card.input.name: frames[np.newaxis]}) for frames in features]
-
-
-def _network_of(path: Path, n_labels: int, *, folded: bool) -> Any:
+def network_of(path: Path, n_labels: int, *, folded: bool) -> Any:
     """Return the shipped network in torch, with the weights of the file."""
     torch = importlib.import_module("torch")
     network = importlib.import_module("training.networks.residual").ResidualTagger(n_labels).eval()

@@ -75,17 +75,18 @@ class Row:
 
     @property
     def clips_per_s(self) -> float:
-        """Repeats in a second: recordings, or whole batches.
+        """Clips in a second; in a batch every window is one.
 
         Clients that call again at once are always in a call, so that as many calls end in a mean call's time as there
         are clients: Little, "A Proof for the Queuing Formula L = lambda W" (1961).
         """
-        return (self.count if self.measure == "clients" else 1) / self.summary.mean
+        return (self.count if self.measure in ("clients", "batch") else 1) / self.summary.mean
 
     @property
     def x_real_time(self) -> float:
         """Seconds of audio per second (xRT); its inverse is the real-time factor (RTF)."""
-        return self.audio_s * self.clips_per_s
+        clips = self.count if self.measure == "batch" else 1
+        return self.audio_s / clips * self.clips_per_s
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON values: the repeats, and what follows from them."""

@@ -41,20 +41,15 @@ class Repeated:
     ----------
     measure : str
     work : callable
-    clock : callable
-        Gives seconds; that on the wall by default.
     """
 
-    def __init__(
-        self, measure: str, work: Callable[[], object], clock: Callable[[], float] = time.perf_counter
-    ) -> None:
+    def __init__(self, measure: str, work: Callable[[], object]) -> None:
         self.measures = (measure,)
         self._work = work
-        self._clock = clock
 
     def repeat(self, times: int) -> list[list[float]]:
         """Return the seconds of so many calls."""
-        work, clock, seconds = self._work, self._clock, []
+        work, clock, seconds = self._work, time.perf_counter, []
         for _ in range(times):
             begin = clock()
             work()

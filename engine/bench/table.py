@@ -87,7 +87,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     rates: Iterable[str] = ("", "", "")
     if row.measure in WHOLE_CALLS:
         xrt = row.x_real_time
-        rates = (f"{xrt:.0f}" if xrt >= 100 else f"{xrt:.3g}", f"{1 / xrt:.2e}", f"{row.clips_per_s:.4g}")
+        rates = (f"{xrt:.0f}" if xrt >= 100 else f"{xrt:.3g}", f"{1 / xrt:.3g}", f"{row.clips_per_s:.4g}")
     return (
         row.title,
         str(summary.n),
