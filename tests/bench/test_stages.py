@@ -15,7 +15,7 @@ from engine.model import Model
 from engine.session import Session
 from tests.tiny_models import RATE, save, waveform_card, waveform_network
 
-NAP = 0.01
+NAP = 0.02
 
 
 @pytest.fixture(scope="module")
