@@ -11,7 +11,6 @@ import time
 import pytest
 
 from engine.bench.report import read_report
-from engine.cli.main import main
 from engine.frontend import LogMel
 from tests import tiny_models
 from tests.bench.rows import report, row
@@ -25,16 +24,13 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture
-def engine(monkeypatch, capfd, tmp_path):
-    """Run the command in this process and an empty folder; returns exit code, stdout and stderr."""
+def bench(engine, monkeypatch, tmp_path):
+    """Run ``engine bench`` in an empty folder; returns exit code, stdout and stderr as text."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["engine", *map(str, arguments)])
-        capfd.readouterr()
-        code = main()
-        sys.stdout.flush()
-        return code, *capfd.readouterr()
+        code, out, err = engine("bench", *arguments)
+        return code, out.decode(), err
 
     return run
 
@@ -45,9 +41,9 @@ def one_sentence(err):
     return err
 
 
-def test_a_table_a_report_and_a_picture(engine, model, tmp_path):
+def test_a_table_a_report_and_a_picture(bench, model, tmp_path):
     arguments = ("--stages", "--batch", "1,2", "--clients", "2", "-o", "report.json", "--plot", "latency.png")
-    code, out, err = engine("bench", model, *QUICK, *arguments)
+    code, out, err = bench(model, *QUICK, *arguments)
     assert (code, err) == (0, "")
     measured = read_report(tmp_path / "report.json")
     for found in measured.rows:
@@ -67,8 +63,8 @@ def test_lines_are_whole_also_in_a_pipe_of_80_columns(model):
     assert call.split()[3] == "20"
 
 
-def test_a_slowed_stage_is_found_and_ends_with_exit_code_1(engine, model, monkeypatch):
-    assert engine("bench", model, *QUICK, "--stages", "-o", "before.json")[0] == 0
+def test_a_slowed_stage_is_found_and_ends_with_exit_code_1(bench, model, monkeypatch):
+    assert bench(model, *QUICK, "--stages", "-o", "before.json")[0] == 0
     quick = LogMel.__call__
 
     def slow(front_end, waveform, out=None):
@@ -77,24 +73,24 @@ def test_a_slowed_stage_is_found_and_ends_with_exit_code_1(engine, model, monkey
 
     monkeypatch.setattr(LogMel, "__call__", slow)
     compared = ("--baseline", "before.json", "--max-regress", "100%")
-    code, out, err = engine("bench", model, *QUICK, "--stages", *compared, "-o", "after.json")
+    code, out, err = bench(model, *QUICK, "--stages", *compared, "-o", "after.json")
     assert (code, err) == (1, "")
     slower = [line for line in out.splitlines() if line.endswith("slower by more than 100 %")]
     # What else a busy machine slowed down meanwhile is in there too.
     assert {"call 0.5 s", "log-mel 0.5 s"} <= {line.split(": ")[1].split("  ")[0] for line in slower}
-    code, again, _ = engine("bench", "compare", "before.json", "after.json", "--max-regress", "100%")
+    code, again, _ = bench("compare", "before.json", "after.json", "--max-regress", "100%")
     assert code == 1
     assert out.endswith(again)
 
 
-def test_a_comparison_without_a_limit_has_no_verdict(engine, tmp_path):
+def test_a_comparison_without_a_limit_has_no_verdict(bench, tmp_path):
     for name, ms in (("before", 1), ("after", 2)):
         (tmp_path / f"{name}.json").write_text(report(row(blocks_ms=((ms,),) * 10)).to_json())
-    code, out, err = engine("bench", "compare", "before.json", "after.json")
+    code, out, err = bench("compare", "before.json", "after.json")
     assert (code, err) == (0, "")
     assert "2.000  slower" in out
-    assert engine("bench", "compare", "before.json", "before.json", "--max-regress", "0%")[0] == 0
-    assert engine("bench", "compare", "before.json", "after.json", "--max-regress", "120%")[0] == 0
+    assert bench("compare", "before.json", "before.json", "--max-regress", "0%")[0] == 0
+    assert bench("compare", "before.json", "after.json", "--max-regress", "120%")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -115,47 +111,47 @@ def test_a_comparison_without_a_limit_has_no_verdict(engine, tmp_path):
         (["compare", "x.json", "y.json", "--max-regress", "5"], "expected a percentage"),
     ],
 )
-def test_wrong_usage_is_exit_code_2(engine, arguments, reason):
-    code, out, err = engine("bench", *arguments)
+def test_wrong_usage_is_exit_code_2(bench, arguments, reason):
+    code, out, err = bench(*arguments)
     assert (code, out) == (2, "")
     assert reason in err
     assert "Traceback" not in err
 
 
-def test_devices_that_are_not_there(engine, model, monkeypatch):
+def test_devices_that_are_not_there(bench, model, monkeypatch):
     monkeypatch.setattr("engine.bench.plan.cuda_obstacle", lambda index: "the driver is missing; install it")
-    code, out, err = engine("bench", model, *QUICK, "--device", "cpu,cuda:0")
+    code, out, err = bench(model, *QUICK, "--device", "cpu,cuda:0")
     assert (code, out) == (1, "")
     assert "expected cuda:0 to run, but the driver is missing" in one_sentence(err)
-    code, out, err = engine("bench", model, *QUICK, "--device", "all")
+    code, out, err = bench(model, *QUICK, "--device", "all")
     assert (code, err) == (0, "")
     assert out.endswith("skipped cuda: the driver is missing; install it\n")
 
 
-def test_a_place_for_the_results_is_looked_for_before_measuring(engine, model, tmp_path, monkeypatch):
+def test_a_place_for_the_results_is_looked_for_before_measuring(bench, model, tmp_path, monkeypatch):
     monkeypatch.setattr("engine.bench.sweep.run_plan", None)
     (tmp_path / "report.json").write_text("precious")
     for arguments in (("-o", "report.json"), ("--plot", "report.json"), ("-o", "no/such/folder/report.json")):
-        code, out, err = engine("bench", model, *QUICK, *arguments)
+        code, out, err = bench(model, *QUICK, *arguments)
         assert (code, out) == (1, "")
         assert one_sentence(err)
     monkeypatch.setattr("engine.bench.plot.find_spec", lambda name: None)
-    code, out, err = engine("bench", model, *QUICK, "--plot", "latency.png")
+    code, out, err = bench(model, *QUICK, "--plot", "latency.png")
     assert (code, out) == (1, "")
     assert "pip install 'sound-engine[plot]'" in one_sentence(err)
     assert (tmp_path / "report.json").read_text() == "precious"
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
-def test_reports_may_be_replaced(engine, model, tmp_path):
+def test_reports_may_be_replaced(bench, model, tmp_path):
     (tmp_path / "report.json").write_text("old")
-    assert engine("bench", model, *QUICK, "-o", "report.json", "--overwrite")[0] == 0
+    assert bench(model, *QUICK, "-o", "report.json", "--overwrite")[0] == 0
     assert json.loads((tmp_path / "report.json").read_text())["engine_bench"] == 1
 
 
-@pytest.mark.parametrize("verb", [["bench"], ["bench", "compare"]])
-def test_help_has_examples(engine, verb):
-    code, out, err = engine(*verb, "--help")
+@pytest.mark.parametrize("verb", [[], ["compare"]])
+def test_help_has_examples(bench, verb):
+    code, out, err = bench(*verb, "--help")
     assert (code, err) == (0, "")
     examples = out.split("Examples:\n")[1].split("\n\n")[0].splitlines()
     assert len(examples) >= 2
