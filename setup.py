@@ -17,6 +17,7 @@ from setuptools.command.build_ext import build_ext, customize_compiler, new_comp
 ISA_FLAGS = {
     "isa_avx2.cc": ["-mavx2", "-mfma"],
     "isa_avx512.cc": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"],
+    "isa_avx512vnni.cc": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mfma"],
 }
 IS_X86_64 = platform.machine() in ("x86_64", "AMD64")
 

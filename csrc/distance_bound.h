@@ -21,6 +21,20 @@
 //
 // with g = (gamma + 6 u) r_x and any lambda > 0, best near g / r_q. All of these errors have either sign, so that the
 // true value is at most twice their sum above its lower bound; twice, because the bound may be as far below it.
+//
+// Encoded rows (code_lanes.h) stand for z = step * codes, whose distance from y' is at most epsilon, measured for each
+// row: the root of its squared_error plus 4 u (r + 2 c), which covers measuring it. With s = r + epsilon >= |z|,
+//
+//   |y'_i . y'_j - z_i . z_j| = |(y'_i - z_i) . y'_j + z_i . (y'_j - z_j)| <= epsilon_i s_j + s_i epsilon_j
+//
+// by Cauchy and Schwarz: no assumption about how rounding errors are distributed. The product of the codes is exact;
+// making it float32 and multiplying by two steps costs 3 u s_i s_j, and adding biases is covered as above with s for r.
+// Again 2 s_i epsilon_j <= lambda s_i^2 + epsilon_j^2 / lambda for any lambda > 0, best near epsilon_j / s_i, and so on
+// for the other term with mu: both sides split into one part per row, and twice the product's error is at most
+//
+//   (lambda + 16 u) s_i^2 + epsilon_i^2 / mu + (mu + 16 u) s_j^2 + epsilon_j^2 / lambda,
+//
+// enlarged by 8 u, as it may be much larger than the row.
 #pragma once
 
 #include <cmath>
@@ -55,12 +69,14 @@ inline float round_up(double limit) {
 // The biases of the derivation above.
 class FilterBound {
  public:
-  // product_ratio: for kInnerProduct, about |y| / |q|; no value is wrong, a good one filters best.
-  FilterBound(Metric metric, long d, long depth, double product_ratio)
-      : metric_(metric), gamma_(product_error(d, depth)), underflow_(d * kUnderflow) {
-    const double ratio = std::isfinite(product_ratio) && product_ratio > 0 ? product_ratio : 1.0;
+  // ratio: about |y| / |q|; coding_ratio: about epsilon / r, or 0 for rows that are not encoded. No value is wrong, a
+  // good one filters best.
+  FilterBound(Metric metric, long d, double product_error, double ratio, double coding_ratio = 0)
+      : metric_(metric), gamma_(product_error), underflow_(d * kUnderflow) {
+    if (!(std::isfinite(ratio) && ratio > 0)) ratio = 1.0;
     g_ = gamma_ + 6 * kRounding;
     lambda_ = g_ * ratio;
+    if (coding_ratio > 0) query_coding_ = coding_ratio * ratio, database_coding_ = coding_ratio / ratio;
   }
 
   // The bound's distance from the true value is at most relative_error() (r_i^2 + r_j^2) + absolute_error().
@@ -69,34 +85,51 @@ class FilterBound {
 
   double tile_factor() const { return metric_ == Metric::kInnerProduct ? -1.0 : -2.0; }
 
-  // The true value is at least product + bias_i + bias_j, and at most that plus the slack of both.
-  float query_bias(double square, double shift_product) const {
-    if (metric_ != Metric::kInnerProduct || !(square < kLargestSquare)) return database_bias(square);
-    return round_down(shift_product - 4 * kRounding * std::fabs(shift_product) -
-                      lambda_ / 2 * square * (1 + 8 * kRounding) - underflow_);
-  }
+  // The true value is at least product + bias_i + bias_j, and at most that plus the slack of both. squared_error is that
+  // of an encoded row, and not looked at otherwise.
 
-  float database_bias(double square) const {
+  float query_bias(double square, double shift_product, double squared_error = 0) const {
     if (!(square < kLargestSquare)) return -std::numeric_limits<float>::infinity();
-    if (metric_ == Metric::kInnerProduct)
-      return round_down(-g_ * g_ * square / (2 * lambda_) * (1 + 8 * kRounding) - underflow_);
-    const double reach = std::sqrt(square) + (metric_ == Metric::kCosine ? std::sqrt(2.0) : 0.0);
-    return round_down(square * (1 - gamma_ - 12 * kRounding) - kRounding * reach * reach - underflow_);
+    const double coding = coding_cost(square, squared_error, query_coding_, database_coding_);
+    if (metric_ != Metric::kInnerProduct) return round_down(distance_bias(square) - coding);
+    return round_down(shift_product - 4 * kRounding * std::fabs(shift_product) -
+                      lambda_ / 2 * square * (1 + 8 * kRounding) - underflow_ - coding / 2);
   }
 
-  float query_slack(double square, double shift_product) const {
-    const double nominal = metric_ == Metric::kInnerProduct ? shift_product : square;
-    return round_up(2 * (nominal - query_bias(square, shift_product)));
+  float database_bias(double square, double squared_error = 0) const {
+    if (!(square < kLargestSquare)) return -std::numeric_limits<float>::infinity();
+    const double coding = coding_cost(square, squared_error, database_coding_, query_coding_);
+    if (metric_ != Metric::kInnerProduct) return round_down(distance_bias(square) - coding);
+    return round_down(-g_ * g_ * square / (2 * lambda_) * (1 + 8 * kRounding) - underflow_ - coding / 2);
   }
 
-  float database_slack(double square) const {
-    const double nominal = metric_ == Metric::kInnerProduct ? 0.0 : square;
-    return round_up(2 * (nominal - database_bias(square)));
+  // Where a bias stems from `nominal`, the square of a row or for kInnerProduct q . shift or 0.
+  static float slack(double nominal, float bias) { return round_up(2 * (nominal - bias)); }
+  double query_nominal(double square, double shift_product) const {
+    return metric_ == Metric::kInnerProduct ? shift_product : square;
   }
+  double database_nominal(double square) const { return metric_ == Metric::kInnerProduct ? 0.0 : square; }
 
  private:
+  double reach(double square) const {
+    return std::sqrt(square) + (metric_ == Metric::kCosine ? std::sqrt(2.0) : 0.0);
+  }
+
+  double distance_bias(double square) const {
+    return square * (1 - gamma_ - 12 * kRounding) - kRounding * reach(square) * reach(square) - underflow_;
+  }
+
+  // One row's part of what encoding adds to the error of a distance; twice its part for kInnerProduct.
+  double coding_cost(double square, double squared_error, double own, double other) const {
+    if (own == 0) return 0.0;
+    const double error = std::sqrt(squared_error) * (1 + kRounding) + 4 * kRounding * reach(square);
+    const double length = std::sqrt(square) + error;
+    return ((own + 16 * kRounding) * length * length + error * error / other) * (1 + 8 * kRounding);
+  }
+
   Metric metric_;
   double gamma_, underflow_, g_, lambda_;
+  double query_coding_ = 0, database_coding_ = 0;  // lambda and mu of encoded rows
 };
 
 }  // namespace engine

@@ -21,16 +21,17 @@ struct Candidate {
 };
 
 // For each row of a range, candidates for its k >= 1 nearest. Distances are computed exactly only when the bounds of
-// too many candidates overlap, and for those that remain at the end. The outcome does not depend on the order of
-// offers.
+// too many candidates overlap, and for those that remain at the end; the least bounds first, as they may rule out the
+// others. The outcome does not depend on the order of offers.
 class NeighbourLists {
  public:
   // Lists of rows first_row, first_row + 1, ... `padding` more limits than lists, for the kernels that read whole
-  // tiles; nothing can be near enough for those.
-  NeighbourLists(long first_row, long n_rows, long k, long padding)
+  // tiles; nothing can be near enough for those. `room`: for candidates beyond the 2 k that any list takes; with loose
+  // bounds more of it saves comparisons.
+  NeighbourLists(long first_row, long n_rows, long k, long padding, long room = kLeastRoom)
       : first_row_(first_row),
         k_(k),
-        capacity_(2 * k + 6),
+        capacity_(2 * k + room),
         candidates_(n_rows * capacity_),
         least_uppers_(n_rows * k),
         sizes_(n_rows),
@@ -46,33 +47,38 @@ class NeighbourLists {
     if (!(candidate.lower > limits_[list])) add(list, candidate);
   }
 
-  void merge(const NeighbourLists& other, ExactDistance& exact) {
-    for (size_t list = 0; list < sizes_.size(); list++)
-      for (long i = 0; i < other.sizes_[list]; i++)
-        offer(static_cast<long>(list), other.candidates_[list * capacity_ + i], exact);
+  // Offers what is in the same list of `other`.
+  void merge(long list, const NeighbourLists& other, ExactDistance& exact) {
+    for (long i = 0; i < other.sizes_[list]; i++) offer(list, other.candidates_[list * capacity_ + i], exact);
   }
 
   // Finishes a list: its min(k, size) nearest in order. No offers after that.
   const Candidate* sorted(long list, ExactDistance& exact, long* size) {
     drop_hopeless(list);
-    compare_exactly(list, exact);
+    compare_nearest(list, sizes_[list], exact);
     Candidate* candidates = candidates_.data() + list * capacity_;
     std::sort(candidates, candidates + sizes_[list]);
     *size = std::min(sizes_[list], k_);
     return candidates;
   }
 
+  static constexpr long kLeastRoom = 6;
+
  private:
   static constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+  bool has_room(long list, long n_places) const { return sizes_[list] + n_places <= capacity_; }
+
   void make_room(long list, ExactDistance& exact) {
     drop_hopeless(list);
-    if (sizes_[list] <= k_ + 3) return;
-    compare_exactly(list, exact);
+    const long half = (capacity_ - k_) / 2, eighth = (capacity_ - k_) / 8 + 1;
+    if (!has_room(list, half)) compare_nearest(list, k_, exact);
+    if (!has_room(list, eighth)) compare_nearest(list, sizes_[list], exact);
+    if (has_room(list, eighth)) return;
+    // Equal distances, which no limit tells apart; their order does.
     Candidate* candidates = candidates_.data() + list * capacity_;
     std::nth_element(candidates, candidates + k_, candidates + sizes_[list]);
-    sizes_[list] = 0;
-    for (long i = 0; i < k_; i++) add(list, candidates[i]);
+    sizes_[list] = k_;
   }
 
   // The k candidates that the limit stems from stay.
@@ -84,26 +90,39 @@ class NeighbourLists {
         candidates;
   }
 
-  void compare_exactly(long list, ExactDistance& exact) {
-    Candidate* candidates = candidates_.data() + list * capacity_;
-    for (Candidate* c = candidates; c < candidates + sizes_[list]; c++)
-      if (c->lower < c->upper) c->lower = c->upper = exact(first_row_ + list, c->index);
+  // Computes up to `most` distances, in the order of their lower bounds and as long as those are within the limit,
+  // which falls on the way, and drops the candidates beyond it.
+  void compare_nearest(long list, long most, ExactDistance& exact) {
+    Candidate *begin = candidates_.data() + list * capacity_, *end = begin + sizes_[list];
+    std::sort(begin, end, [](const Candidate& a, const Candidate& b) { return a.lower < b.lower; });
+    long n_known = 0;
+    for (Candidate* c = begin; c < end && most > 0 && !(c->lower > limits_[list]); c++) {
+      if (c->lower < c->upper) c->lower = c->upper = exact(first_row_ + list, c->index), most--;
+      lower_limit(list, ++n_known, c->upper);
+    }
+    sizes_[list] = 0;
+    for (const Candidate* c = begin; c < end; c++)
+      if (!(c->lower > limits_[list])) add(list, *c);
   }
 
   void add(long list, const Candidate& candidate) {
-    candidates_[list * capacity_ + sizes_[list]] = candidate;
-    const long size = ++sizes_[list];
+    candidates_[list * capacity_ + sizes_[list]++] = candidate;
+    lower_limit(list, sizes_[list], candidate.upper);
+  }
+
+  // Makes the limit the k-th least of `size` upper bounds, of which `upper` is the last.
+  void lower_limit(long list, long size, double upper) {
     float* heap = least_uppers_.data() + list * k_;  // its first entry is the greatest
-    const float upper = round_up(candidate.upper);
+    const float limit = round_up(upper);
     if (size <= k_) {
-      heap[size - 1] = upper;
+      heap[size - 1] = limit;
       std::push_heap(heap, heap + size);
-    } else if (upper < heap[0]) {
+    } else if (limit < heap[0]) {
       std::pop_heap(heap, heap + k_);
-      heap[k_ - 1] = upper;
+      heap[k_ - 1] = limit;
       std::push_heap(heap, heap + k_);
     }
-    if (size >= k_) limits_[list] = heap[0];
+    if (size >= k_) limits_[list] = std::min(limits_[list], heap[0]);
   }
 
   long first_row_, k_, capacity_;

@@ -89,6 +89,10 @@ void Operand::pack(long row, long end, long first, int depth, int width, float f
   kernels_.pack(source, width, out);
 }
 
+EncodedRow Operand::encode(long row, std::vector<float>& scratch, int8_t* codes) const {
+  return kernels_.encode(values(row, scratch), d(), scales_ ? scales_[row] : 1.0f, shift_.data(), codes);
+}
+
 double Operand::product_with(long row, const std::vector<float>& vector) const {
   std::vector<float> scratch;
   return kernels_.dot(values(row, scratch), vector.data(), d());
@@ -109,6 +113,7 @@ double finished(Metric metric, double distance) {
 }
 
 double ExactDistance::operator()(long i, long j) {
+  n_computed_++;
   if (a_row_ != i) a_data_ = a_.values(i, a_values_), a_row_ = i;
   const float* b = b_.values(j, b_values_);
   const long d = a_.d();

@@ -36,6 +36,8 @@ class Operand {
   // Packs up to `width` rows from `row`, columns first .. first + depth - 1; see pack() in tile_lanes.h.
   void pack(long row, long end, long first, int depth, int width, float factor, std::vector<float>& scratch,
             float* out) const;
+  // The codes of a measured row; see encode() in code_lanes.h.
+  EncodedRow encode(long row, std::vector<float>& scratch, int8_t* codes) const;
 
   const std::vector<float>& shift() const { return shift_; }
 
@@ -60,9 +62,12 @@ class ExactDistance {
  public:
   ExactDistance(const Operand& a, const Operand& b) : a_(a), b_(b) {}
   double operator()(long i, long j);
+  // How many distances were computed so far.
+  long n_computed() const { return n_computed_; }
 
  private:
   const Operand &a_, &b_;
+  long n_computed_ = 0;
   std::vector<float> a_values_, b_values_;  // room for half floats, widened
   const float* a_data_ = nullptr;
   long a_row_ = -1;  // the row a_data_ is

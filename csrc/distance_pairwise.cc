@@ -47,7 +47,7 @@ PairwiseDistances::PairwiseDistances(const Rows& a, const Rows& b, Metric metric
       a_(a, metric, shift),
       b_(b, metric, shift),
       blocking_(a.d, kernels()),
-      bound_(metric, a.d, blocking_.depth, /*product_ratio=*/1.0) {
+      bound_(metric, a.d, product_error(a.d, blocking_.depth), /*ratio=*/1.0) {
   measure_all(a_, n_threads);
   measure_all(b_, n_threads);
   for (long j = 0; j < b_.n(); j++) largest_b_square_ = std::max(largest_b_square_, b_.square(j));

@@ -44,7 +44,9 @@ class Scanner {
     return true;
   }
 
-  void merge(const Scanner& other) { lists_.merge(other.lists_, exact_); }
+  void merge(const Scanner& other) {
+    for (long query = 0; query < queries_.n(); query++) lists_.merge(query, other.lists_, exact_);
+  }
   const NeighbourLists& lists() const { return lists_; }
 
  private:

@@ -1,7 +1,6 @@
 #include "distance_tiles.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <new>
 
 #include "parallel.h"
@@ -17,13 +16,11 @@ long divide_up(long n, long by) { return (n + by - 1) / by; }
 
 }  // namespace
 
-AlignedFloats::AlignedFloats(long n) {
-  const long bytes = divide_up(std::max(n, 1L) * sizeof(float), 64) * 64;
-  memory_.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
-  if (!memory_) throw std::bad_alloc();
+void* aligned_memory(long bytes) {
+  void* memory = std::aligned_alloc(64, divide_up(std::max(bytes, 1L), 64) * 64);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
 }
-
-void AlignedFloats::Free::operator()(float* memory) const { std::free(memory); }
 
 TileBlocking::TileBlocking(long d, const Kernels& kernels) {
   n_depths = std::max(1L, divide_up(d, kLargestDepth));

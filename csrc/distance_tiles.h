@@ -1,6 +1,7 @@
 // A matrix product of two operands, block by block: how both are cut, packed and multiplied.
 #pragma once
 
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -9,18 +10,24 @@
 
 namespace engine {
 
-// Uninitialised floats on a cache line of their own.
-class AlignedFloats {
+// Memory on a cache line of its own.
+void* aligned_memory(long bytes);
+
+// Uninitialised numbers on a cache line of their own.
+template <class Number>
+class AlignedArray {
  public:
-  explicit AlignedFloats(long n);
-  float* data() const { return memory_.get(); }
+  explicit AlignedArray(long n) : memory_(static_cast<Number*>(aligned_memory(n * sizeof(Number)))) {}
+  Number* data() const { return memory_.get(); }
 
  private:
   struct Free {
-    void operator()(float* memory) const;
+    void operator()(Number* memory) const { std::free(memory); }
   };
-  std::unique_ptr<float, Free> memory_;
+  std::unique_ptr<Number, Free> memory_;
 };
+
+using AlignedFloats = AlignedArray<float>;
 
 // Sizes of the blocks, in rows and columns of the operands, chosen for the caches.
 struct TileBlocking {

@@ -13,10 +13,14 @@ struct Choice {
 };
 
 const Kernels& choose() {
+#if defined(__x86_64__)
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#endif
   const Choice choices[] = {
 #if defined(__x86_64__)
-      {avx512_kernels, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")},
+      {avx512vnni_kernels, avx512 && __builtin_cpu_supports("avx512vnni")},
+      {avx512_kernels, avx512},
       {avx2_kernels, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
 #endif
       {baseline_kernels, true},

@@ -9,7 +9,7 @@
 namespace engine {
 
 struct Kernels {
-  const char* name;      // "baseline", "neon", "avx2" or "avx512"
+  const char* name;      // "baseline", "neon", "avx2", "avx512" or "avx512vnni"
   int lanes;             // floats in a vector register
   int frames_per_chunk;  // frames transposed at a time
   bool wide_registers;   // 32 of them, not 16
@@ -44,6 +44,11 @@ struct Kernels {
   void (*widen_halves)(const uint16_t* halves, long n, float* out);
   float (*smallest_above)(const float* values, long n, float above);
   long (*indices_between)(const float* values, long n, float low, float high, int* out);
+
+  // Products of rows rounded to 8 bits, in tiles of the same shape; see code_lanes.h. Null where they are not faster.
+  EncodedRow (*encode)(const float* x, long n, float scale, const float* shift, int8_t* codes) = nullptr;
+  void (*pack_codes)(const int8_t* codes, int n_rows, int n_words, int width, bool add_128, uint32_t* out) = nullptr;
+  void (*filter_codes)(const CodeTiles&, const SurvivorFilter&) = nullptr;
 };
 
 // The fastest kernels this processor runs, or those that the environment variable ENGINE_ISA names; chosen at the first
@@ -54,6 +59,7 @@ const Kernels& baseline_kernels();
 #if defined(__x86_64__)
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();
+const Kernels& avx512vnni_kernels();
 #endif
 
 }  // namespace engine

@@ -1,6 +1,8 @@
 // Plain views that cross into the instruction-set units' matrix kernels. No functions here: see lanes.h for why.
 #pragma once
 
+#include <cstdint>
+
 namespace engine {
 
 // Rows to be packed: value k of row r becomes (x[r][k] * scale[r] + shift[k]) * factor, rounded to float32 before the
@@ -36,6 +38,22 @@ struct SurvivorFilter {
 
 // kDot: the product itself. kSquare: product + row_square + column_square. kRoot: the square root of that.
 enum class Finish { kDot, kSquare, kRoot };
+
+// A row as whole numbers from -127 to 127: its value k is about step * codes[k].
+struct EncodedRow {
+  float step;
+  int32_t sum;           // of the codes
+  double squared_error;  // the squared length of the row minus step * codes
+};
+
+// The whole matrix product of encoded rows.
+struct CodeTiles {
+  const uint32_t* a;  // n_row_tiles panels of n_words x tile_rows words of four codes, 128 added to each code
+  const uint32_t* b;  // n_column_tiles panels of n_words x tile_columns words of four codes
+  int n_words, n_row_tiles, n_column_tiles;
+  const float *row_step, *column_step;  // padded to whole tiles, as are
+  const int32_t* column_sum;
+};
 
 // Where finished values go. `doubtful` recomputes those that are not finite or, but for kDot, less than
 // trusted_relative * (row_square + column_square) + trusted_absolute.

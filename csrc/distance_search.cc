@@ -1,0 +1,246 @@
+#include "distance_search.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "parallel.h"
+
+namespace engine {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// Rows so short, or so few of them, are sooner searched than encoded.
+constexpr long kShortestEncoded = 64, kFewestEncoded = 512;
+constexpr long kEncodedRows = 4096, kEncodedRowBytes = 32 << 20;          // packed at a time
+constexpr long kEncodedColumnTiles = 32, kEncodedColumnBytes = 1 << 20;  // near the level-2 cache
+constexpr long kRoom = 126, kRoomBytes = 256 << 20;                      // of one worker's lists
+
+// What a survivor and an exact distance cost, in multiply-adds of float32 tiles, as measured.
+constexpr long kSurvivorCost = 1000, kExactCost = 3000, kExactCostPerColumn = 12;
+
+long divide_up(long n, long by) { return (n + by - 1) / by; }
+
+// What FilterBound says of a range of rows. Padding has a bias whose pairs lie beyond every limit.
+struct Bounds {
+  explicit Bounds(long size) : bias(size, kInfinity), slack(size, kInfinity) {}
+
+  void set(long i, double nominal, float row_bias, bool is_zero) {
+    bias[i] = row_bias;
+    slack[i] = is_zero ? kInfinity : FilterBound::slack(nominal, row_bias);
+  }
+
+  std::vector<float> bias, slack;
+};
+
+Bounds database_bounds(const FilterBound& bound, const Operand& rows, long begin, long end, const EncodedRows* encoded) {
+  Bounds bounds(end - begin + kernels().tile_columns);
+  for (long i = begin; i < end; i++) {
+    const double square = rows.square(i), error = encoded ? encoded->squared_error(i - begin) : 0.0;
+    bounds.set(i - begin, bound.database_nominal(square), bound.database_bias(square, error), rows.is_zero(i));
+  }
+  return bounds;
+}
+
+// shift: of the database.
+Bounds query_bounds(const FilterBound& bound, const Operand& rows, const std::vector<float>& shift, Metric metric,
+                    long begin, long end, const EncodedRows* encoded) {
+  Bounds bounds(end - begin + kernels().tile_rows);
+  for (long i = begin; i < end; i++) {
+    const double square = rows.square(i), error = encoded ? encoded->squared_error(i - begin) : 0.0;
+    const double product = metric == Metric::kInnerProduct ? rows.product_with(i, shift) : 0.0;
+    bounds.set(i - begin, bound.query_nominal(square, product), bound.query_bias(square, product, error),
+               rows.is_zero(i));
+  }
+  return bounds;
+}
+
+// One worker's products in float32 of a strip with blocks of columns.
+class PlainTiles {
+ public:
+  PlainTiles(const PackedRows& rows, const Operand& database, const TileBlocking& blocking)
+      : rows_(rows), database_(database), product_(blocking, kernels()) {}
+
+  void load(long begin, long end) { begin_ = begin, end_ = end; }
+  const EncodedRows* encoded() const { return nullptr; }
+  void filter(int n_row_tiles, const SurvivorFilter& filter) {
+    kernels().filter_tiles(product_.last_block(rows_, n_row_tiles, database_, begin_, end_), filter);
+  }
+
+ private:
+  const PackedRows& rows_;
+  const Operand& database_;
+  TileProduct product_;
+  long begin_ = 0, end_ = 0;
+};
+
+// The same of 8-bit codes.
+class EncodedTiles {
+ public:
+  EncodedTiles(const EncodedRows& rows, const Operand& database, long block_columns)
+      : rows_(rows), database_(database), columns_(EncodedRows::Side::kRight, block_columns, database.d(), 1.0f) {}
+
+  void load(long begin, long end) { columns_.encode(database_, begin, end, 1); }
+  const EncodedRows* encoded() const { return &columns_; }
+  void filter(int n_row_tiles, const SurvivorFilter& filter) {
+    kernels().filter_codes({rows_.panels(), columns_.panels(), rows_.n_words(), n_row_tiles, columns_.n_tiles(),
+                            rows_.steps(), columns_.steps(), columns_.sums()},
+                           filter);
+  }
+
+ private:
+  const EncodedRows& rows_;
+  const Operand& database_;
+  EncodedRows columns_;
+};
+
+}  // namespace
+
+struct SearchStrip {
+  long begin, end, first_list;
+  const FilterBound& bound;
+  const Bounds& bounds;
+};
+
+namespace {
+
+// One block of columns: takes the survivors of the filter.
+struct Block {
+  const SearchStrip& strip;
+  const Exclusion& exclusion;
+  bool symmetric;
+  long begin, end;
+  const Bounds bounds;
+  NeighbourLists& lists;
+  ExactDistance& exact;
+  long n_survivors = 0;
+
+  SurvivorFilter filter() {
+    SurvivorFilter filter;
+    filter.row_bias = strip.bounds.bias.data();
+    filter.column_bias = bounds.bias.data();
+    filter.row_limit = lists.limits() + (strip.begin - strip.first_list);
+    filter.column_limit = symmetric ? lists.limits() + (begin - strip.first_list) : nullptr;
+    filter.survivor = [](void* self, int row, int column, float bound) {
+      static_cast<Block*>(self)->compare(row, column, bound);
+    };
+    filter.self = this;
+    return filter;
+  }
+
+  void compare(int row, int column, float bound) {
+    const long i = strip.begin + row, j = begin + column;
+    if (i >= strip.end || j >= end || (symmetric && j <= i)) return;
+    // Another pair of the same vector may have lowered the limits since the kernel looked.
+    const bool near_row = !(bound > lists.limits()[i - strip.first_list]);
+    const bool near_column = symmetric && !(bound > lists.limits()[j - strip.first_list]);
+    if (!(near_row || near_column) || exclusion.excludes(i, j)) return;
+    n_survivors++;
+    // Where float32 overflowed, nothing is known.
+    Candidate candidate{bound, bound + (strip.bounds.slack[row] + bounds.slack[column]), j};
+    if (!(std::fabs(candidate.upper) < kInfinity)) candidate.lower = -kInfinity, candidate.upper = kInfinity;
+    if (near_row) lists.offer(i - strip.first_list, candidate, exact);
+    candidate.index = i;
+    if (near_column) lists.offer(j - strip.first_list, candidate, exact);
+  }
+};
+
+}  // namespace
+
+TileSearch::TileSearch(const Operand& queries, Operand& database, long n_measured, Metric metric,
+                       const Exclusion& exclusion, bool symmetric, double ratio)
+    : queries_(queries),
+      database_(database),
+      n_measured_(n_measured),
+      metric_(metric),
+      exclusion_(exclusion),
+      symmetric_(symmetric),
+      blocking_(database.d(), kernels()),
+      bound_(metric, database.d(), product_error(database.d(), blocking_.depth), ratio),
+      encoded_(kernels().encode != nullptr && database.n() >= kFewestEncoded && database.d() >= kShortestEncoded &&
+               database.d() <= kLongestEncoded),
+      encoded_bound_(metric, database.d(), 0.0, ratio, encoded_ ? coding_ratio(queries) : 0.0),
+      encoded_block_rows_(std::max(1L, std::min(kEncodedRows, kEncodedRowBytes / std::max(1L, database.d())))),
+      encoded_block_columns_(kernels().tile_columns *
+                             std::max(1L, std::min(kEncodedColumnTiles,
+                                                   kEncodedColumnBytes / kernels().tile_columns /
+                                                       std::max(1L, database.d())))) {}
+
+std::vector<NeighbourLists> TileSearch::make_lists(long first_row, long n_rows, long k, int n_threads) const {
+  const long block_columns = encoded_ ? encoded_block_columns_ : blocking_.block_columns;
+  const long n_workers = std::max(1L, std::min<long>(n_threads, divide_up(database_.n(), block_columns)));
+  const long affordable = kRoomBytes / static_cast<long>(sizeof(Candidate)) / std::max(1L, n_rows);
+  const long room = encoded_ ? std::max(NeighbourLists::kLeastRoom, std::min(kRoom, affordable)) : NeighbourLists::kLeastRoom;
+  const long padding = std::max(block_rows(), blocking_.block_rows) + std::max(block_columns, static_cast<long>(blocking_.block_columns));
+  return std::vector<NeighbourLists>(n_workers, NeighbourLists(first_row, n_rows, k, padding, room));
+}
+
+void TileSearch::search(long begin, long end, long first_list, std::vector<NeighbourLists>& lists) {
+  const int n_workers = static_cast<int>(lists.size());
+  const float factor = static_cast<float>(bound_.tile_factor());
+  const auto bounds_of = [&](const FilterBound& bound, long first, long last, const EncodedRows* encoded) {
+    return symmetric_ ? database_bounds(bound, queries_, first, last, encoded)
+                      : query_bounds(bound, queries_, database_.shift(), metric_, first, last, encoded);
+  };
+  long column = symmetric_ ? begin : 0;
+  if (encoded_) {
+    EncodedRows rows(EncodedRows::Side::kLeft, end - begin, queries_.d(), factor);
+    rows.encode(queries_, begin, end, n_workers);
+    const Bounds bounds = bounds_of(encoded_bound_, begin, end, &rows);
+    column = search_columns(
+        {begin, end, first_list, encoded_bound_, bounds}, column, encoded_block_columns_,
+        [&] { return EncodedTiles(rows, database_, encoded_block_columns_); }, lists);
+    encoded_ = column == database_.n();
+  }
+  for (long first = begin; first < end; first += blocking_.block_rows) {
+    if (symmetric_) column = std::max(column, first);
+    if (column >= database_.n()) break;
+    const long last = std::min(end, first + blocking_.block_rows);
+    const PackedRows rows(queries_, first, last, blocking_, factor, n_workers);
+    const Bounds bounds = bounds_of(bound_, first, last, nullptr);
+    search_columns(
+        {first, last, first_list, bound_, bounds}, column, blocking_.block_columns,
+        [&] { return PlainTiles(rows, database_, blocking_); }, lists);
+  }
+}
+
+template <class MakeTiles>
+long TileSearch::search_columns(const SearchStrip& strip, long first, long step, const MakeTiles& make_tiles,
+                                std::vector<NeighbourLists>& lists) {
+  const long n_blocks = divide_up(database_.n() - first, step), tile_rows = kernels().tile_rows;
+  std::atomic<long> next{0};
+  std::atomic<bool> finite{true}, pays{true};
+  parallel_for(static_cast<long>(lists.size()), static_cast<int>(lists.size()), [&](long worker) {
+    auto tiles = make_tiles();
+    ExactDistance exact(queries_, database_);
+    for (long i; finite && pays && (i = next++) < n_blocks;) {
+      const long begin = first + i * step, end = std::min(database_.n(), begin + step);
+      if (begin >= n_measured_ && !database_.measure(begin, end)) {
+        finite = false;
+        break;
+      }
+      tiles.load(begin, end);
+      Block block{strip, exclusion_, symmetric_, begin, end, database_bounds(strip.bound, database_, begin, end, tiles.encoded()), lists[worker], exact};
+      // Rows beyond the last column meet these columns as columns of their own.
+      const long last_row = symmetric_ ? std::min(strip.end, end) : strip.end, n_computed = exact.n_computed();
+      const long n_row_tiles = divide_up(last_row - strip.begin, tile_rows);
+      tiles.filter(static_cast<int>(n_row_tiles), block.filter());
+      if (tiles.encoded() != nullptr)
+        pays = still_pays((end - begin) * (last_row - strip.begin), block.n_survivors, exact.n_computed() - n_computed);
+    }
+  });
+  if (!finite) database_.throw_not_finite();
+  const long done = std::min(database_.n(), first + std::min<long>(next, n_blocks) * step);
+  n_measured_ = std::max(n_measured_, done);
+  return done;
+}
+
+// Encoded products save three quarters of the time of a pair, and survivors and exact distances may take two of these.
+// A few thousand exact distances are granted for finding out.
+bool TileSearch::still_pays(long n_pairs, long n_survivors, long n_computed) {
+  const long exact_cost = kExactCost + kExactCostPerColumn * database_.d();
+  const long saved = n_pairs * database_.d() / 2 - n_survivors * kSurvivorCost - n_computed * exact_cost;
+  return (saved_ += saved) > -20000 * exact_cost;
+}
+
+}  // namespace engine
