@@ -10,13 +10,14 @@ namespace ENGINE_ISA {
 // Rows whose largest value is below this are not worth a step: their codes are 0.
 constexpr float kSmallestEncoded = 0x1p-60f;
 
-typedef int8_t CodeLanes __attribute__((vector_size(kLanes), aligned(1), may_alias));
 typedef double DoubleLanes __attribute__((vector_size(4 * kLanes)));
 union HalfPair {
   Lanes all;
   float __attribute__((vector_size(2 * kLanes))) halves[2];
 };
 
+// GCC compiles conversions of vectors of bytes to scalar code, and warns of the intrinsics without masks.
+constexpr __mmask16 kAllLanes = 0xffff;
 constexpr float kWhole = 0x1.8p23f;  // adding and subtracting it rounds to a whole number
 
 // Fills in `codes`, those of the row x * scale + shift, with zeros up to a multiple of 64.
@@ -45,8 +46,9 @@ static EncodedRow encode(const float* x, long n, float scale, const float* shift
   for (i = 0; i + kLanes <= n; i += kLanes) {
     const Lanes y = load(x + i) * scale + load(shift + i);
     const Lanes code = y * inverse + kWhole - kWhole;
-    *reinterpret_cast<CodeLanes*>(codes + i) = __builtin_convertvector(code, CodeLanes);
-    sums += __builtin_convertvector(code, IntLanes);
+    const IntLanes whole = __builtin_convertvector(code, IntLanes);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + i), _mm512_maskz_cvtepi32_epi8(kAllLanes, (__m512i)whole));
+    sums += whole;
     const HalfPair error = {y - code * row.step};
     for (int h = 0; h < 2; h++) {
       const DoubleLanes wide = __builtin_convertvector(error.halves[h], DoubleLanes);
@@ -65,6 +67,26 @@ static EncodedRow encode(const float* x, long n, float scale, const float* shift
   }
   for (; i % 64; i++) codes[i] = 0;
   return row;
+}
+
+// The product of the row x * scale + shift with codes, in float32.
+static float dot_codes(const float* x, long n, float scale, const float* shift, const int8_t* codes) {
+  Lanes sums[4] = {};  // four hide the latency of the addition
+  long i = 0;
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+    ENGINE_UNROLL(4)
+    for (int s = 0; s < 4; s++) {
+      const long k = i + s * kLanes;
+      const __m128i narrow = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + k));
+      const IntLanes code = (IntLanes)_mm512_maskz_cvtepi8_epi32(kAllLanes, narrow);
+      sums[s] += (load(x + k) * scale + load(shift + k)) * __builtin_convertvector(code, Lanes);
+    }
+  }
+  const Lanes all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  float total = 0;
+  for (int l = 0; l < kLanes; l++) total += all[l];
+  for (; i < n; i++) total += (x[i] * scale + shift[i]) * codes[i];
+  return total;
 }
 
 // out[k * width + r] = word k of row r, 0 for rows n_rows .. width - 1, with 128 added to each code where a product
@@ -125,14 +147,15 @@ ENGINE_INLINE void filter_codes_block(const CodeTiles& t, const SurvivorFilter& 
     for (int p = 0; p < t.n_column_tiles; p++) {
       const uint32_t* a = t.a + static_cast<long>(m) * t.n_words * kTileRows;
       const uint32_t* b = t.b + static_cast<long>(p) * t.n_words * kTileColumns;
-      multiply_codes(t.n_words, a, b, t.column_sum + p * kTileColumns, [&](Lanes(*sums)[kTileVectors])
-                                                                           __attribute__((always_inline)) {
-        ENGINE_UNROLL(8)
-        for (int i = 0; i < kTileRows; i++) ENGINE_UNROLL(3)
-        for (int h = 0; h < kTileVectors; h++)
-          sums[i][h] *= load(t.column_step + p * kTileColumns + h * kLanes) * t.row_step[m * kTileRows + i];
-        filter_tile<kColumnLimits>(f, m, p, sums);
-      });
+      multiply_codes(t.n_words, a, b, t.column_sum + p * kTileColumns,
+                     [&](Lanes(*sums)[kTileVectors]) __attribute__((always_inline)) {
+                       ENGINE_UNROLL(8)
+                       for (int i = 0; i < kTileRows; i++) ENGINE_UNROLL(3)
+                       for (int h = 0; h < kTileVectors; h++)
+                         sums[i][h] *=
+                             load(t.column_step + p * kTileColumns + h * kLanes) * t.row_step[m * kTileRows + i];
+                       filter_tile<kColumnLimits>(f, m, p, sums);
+                     });
     }
   }
 }

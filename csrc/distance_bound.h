@@ -34,7 +34,8 @@
 //
 //   (lambda + 16 u) s_i^2 + epsilon_i^2 / mu + (mu + 16 u) s_j^2 + epsilon_j^2 / lambda,
 //
-// enlarged by 8 u, as it may be much larger than the row.
+// enlarged by 8 u, as it may be much larger than the row. With y'_i itself in place of z_i only r_i epsilon_j is left
+// of that error, plus gamma r_i s_j for a product in float32 and 4 u (r_i + 2 c) s_j for rounding y'_i once more.
 #pragma once
 
 #include <cmath>
@@ -72,7 +73,10 @@ class FilterBound {
   // ratio: about |y| / |q|; coding_ratio: about epsilon / r, or 0 for rows that are not encoded. No value is wrong, a
   // good one filters best.
   FilterBound(Metric metric, long d, double product_error, double ratio, double coding_ratio = 0)
-      : metric_(metric), gamma_(product_error), underflow_(d * kUnderflow) {
+      : metric_(metric),
+        gamma_(product_error),
+        underflow_(d * kUnderflow),
+        narrowed_error_(engine::product_error(d / 16 + 96, d / 16 + 96)) {
     if (!(std::isfinite(ratio) && ratio > 0)) ratio = 1.0;
     g_ = gamma_ + 6 * kRounding;
     lambda_ = g_ * ratio;
@@ -85,13 +89,13 @@ class FilterBound {
 
   double tile_factor() const { return metric_ == Metric::kInnerProduct ? -1.0 : -2.0; }
 
-  // The true value is at least product + bias_i + bias_j, and at most that plus the slack of both. squared_error is that
-  // of an encoded row, and not looked at otherwise.
+  // The true value is at least product + bias_i + bias_j, and at most that plus the slack of both. squared_error is
+  // that of an encoded row, and not looked at otherwise.
 
   float query_bias(double square, double shift_product, double squared_error = 0) const {
     if (!(square < kLargestSquare)) return -std::numeric_limits<float>::infinity();
     const double coding = coding_cost(square, squared_error, query_coding_, database_coding_);
-    if (metric_ != Metric::kInnerProduct) return round_down(distance_bias(square) - coding);
+    if (metric_ != Metric::kInnerProduct) return round_down(plain_bias(square) - coding);
     return round_down(shift_product - 4 * kRounding * std::fabs(shift_product) -
                       lambda_ / 2 * square * (1 + 8 * kRounding) - underflow_ - coding / 2);
   }
@@ -99,8 +103,16 @@ class FilterBound {
   float database_bias(double square, double squared_error = 0) const {
     if (!(square < kLargestSquare)) return -std::numeric_limits<float>::infinity();
     const double coding = coding_cost(square, squared_error, database_coding_, query_coding_);
-    if (metric_ != Metric::kInnerProduct) return round_down(distance_bias(square) - coding);
-    return round_down(-g_ * g_ * square / (2 * lambda_) * (1 + 8 * kRounding) - underflow_ - coding / 2);
+    return round_down(plain_bias(square) - (metric_ == Metric::kInnerProduct ? coding / 2 : coding));
+  }
+
+  // A lower bound from `product` = y'_i . z_j, as dot_codes() in code_lanes.h sums it.
+  double narrowed(double square_i, double square_j, double squared_error_j, double product) const {
+    if (!(square_i < kLargestSquare && square_j < kLargestSquare)) return -std::numeric_limits<double>::infinity();
+    const double error = coding_error(square_j, squared_error_j), length = std::sqrt(square_i);
+    const double rounding = narrowed_error_ * length + 4 * kRounding * reach(square_i);
+    const double loss = length * error + rounding * (std::sqrt(square_j) + error);
+    return tile_factor() * product + tile_factor() * loss + plain_bias(square_i) + plain_bias(square_j);
   }
 
   // Where a bias stems from `nominal`, the square of a row or for kInnerProduct q . shift or 0.
@@ -111,24 +123,27 @@ class FilterBound {
   double database_nominal(double square) const { return metric_ == Metric::kInnerProduct ? 0.0 : square; }
 
  private:
-  double reach(double square) const {
-    return std::sqrt(square) + (metric_ == Metric::kCosine ? std::sqrt(2.0) : 0.0);
+  double reach(double square) const { return std::sqrt(square) + (metric_ == Metric::kCosine ? std::sqrt(2.0) : 0.0); }
+
+  // The bias of a database row that is not encoded.
+  double plain_bias(double square) const {
+    if (metric_ == Metric::kInnerProduct) return -g_ * g_ * square / (2 * lambda_) * (1 + 8 * kRounding) - underflow_;
+    return square * (1 - gamma_ - 12 * kRounding) - kRounding * reach(square) * reach(square) - underflow_;
   }
 
-  double distance_bias(double square) const {
-    return square * (1 - gamma_ - 12 * kRounding) - kRounding * reach(square) * reach(square) - underflow_;
+  double coding_error(double square, double squared_error) const {
+    return std::sqrt(squared_error) * (1 + kRounding) + 4 * kRounding * reach(square);
   }
 
   // One row's part of what encoding adds to the error of a distance; twice its part for kInnerProduct.
   double coding_cost(double square, double squared_error, double own, double other) const {
     if (own == 0) return 0.0;
-    const double error = std::sqrt(squared_error) * (1 + kRounding) + 4 * kRounding * reach(square);
-    const double length = std::sqrt(square) + error;
+    const double error = coding_error(square, squared_error), length = std::sqrt(square) + error;
     return ((own + 16 * kRounding) * length * length + error * error / other) * (1 + 8 * kRounding);
   }
 
   Metric metric_;
-  double gamma_, underflow_, g_, lambda_;
+  double gamma_, underflow_, narrowed_error_, g_, lambda_;
   double query_coding_ = 0, database_coding_ = 0;  // lambda and mu of encoded rows
 };
 

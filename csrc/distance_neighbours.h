@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <vector>
 
-#include "distance_bound.h"
+#include "distance_codes.h"
 
 namespace engine {
 
@@ -18,6 +19,12 @@ struct Candidate {
   bool operator<(const Candidate& other) const {
     return upper < other.upper || (upper == other.upper && index < other.index);
   }
+};
+
+// What one worker tells candidates apart with: better bounds, where there are codes, and distances in double.
+struct Comparison {
+  ExactDistance exact;
+  std::optional<NarrowedBound> narrowed;
 };
 
 // For each row of a range, candidates for its k >= 1 nearest. Distances are computed exactly only when the bounds of
@@ -42,20 +49,22 @@ class NeighbourLists {
   // At limits()[row], the k-th least upper bound so far: no candidate whose lower bound is greater can matter.
   const float* limits() const { return limits_.data(); }
 
-  void offer(long list, Candidate candidate, ExactDistance& exact) {
-    if (sizes_[list] == capacity_) make_room(list, exact);
+  void offer(long list, Candidate candidate, Comparison& compare) {
+    if (sizes_[list] == capacity_) make_room(list, compare);
     if (!(candidate.lower > limits_[list])) add(list, candidate);
   }
 
   // Offers what is in the same list of `other`.
-  void merge(long list, const NeighbourLists& other, ExactDistance& exact) {
-    for (long i = 0; i < other.sizes_[list]; i++) offer(list, other.candidates_[list * capacity_ + i], exact);
+  void merge(long list, const NeighbourLists& other, Comparison& compare) {
+    for (long i = 0; i < other.sizes_[list]; i++) offer(list, other.candidates_[list * capacity_ + i], compare);
   }
 
   // Finishes a list: its min(k, size) nearest in order. No offers after that.
-  const Candidate* sorted(long list, ExactDistance& exact, long* size) {
+  const Candidate* sorted(long list, Comparison& compare, long* size) {
     drop_hopeless(list);
-    compare_nearest(list, sizes_[list], exact);
+    compare_nearest(list, k_, compare);  // for a limit near the final one
+    narrow(list, compare);
+    compare_nearest(list, sizes_[list], compare);
     Candidate* candidates = candidates_.data() + list * capacity_;
     std::sort(candidates, candidates + sizes_[list]);
     *size = std::min(sizes_[list], k_);
@@ -69,11 +78,12 @@ class NeighbourLists {
 
   bool has_room(long list, long n_places) const { return sizes_[list] + n_places <= capacity_; }
 
-  void make_room(long list, ExactDistance& exact) {
+  void make_room(long list, Comparison& compare) {
     drop_hopeless(list);
     const long half = (capacity_ - k_) / 2, eighth = (capacity_ - k_) / 8 + 1;
-    if (!has_room(list, half)) compare_nearest(list, k_, exact);
-    if (!has_room(list, eighth)) compare_nearest(list, sizes_[list], exact);
+    if (!has_room(list, half)) compare_nearest(list, k_, compare);
+    if (!has_room(list, eighth)) narrow(list, compare), drop_hopeless(list);
+    if (!has_room(list, eighth)) compare_nearest(list, sizes_[list], compare);
     if (has_room(list, eighth)) return;
     // Equal distances, which no limit tells apart; their order does.
     Candidate* candidates = candidates_.data() + list * capacity_;
@@ -90,14 +100,24 @@ class NeighbourLists {
         candidates;
   }
 
+  void narrow(long list, Comparison& compare) {
+    if (!compare.narrowed) return;
+    Candidate* candidates = candidates_.data() + list * capacity_;
+    for (Candidate* c = candidates; c < candidates + sizes_[list]; c++) {
+      if (!(c->lower < c->upper)) continue;
+      const double lower = (*compare.narrowed)(first_row_ + list, c->index);
+      if (lower > c->lower && lower < c->upper) c->lower = lower;
+    }
+  }
+
   // Computes up to `most` distances, in the order of their lower bounds and as long as those are within the limit,
   // which falls on the way, and drops the candidates beyond it.
-  void compare_nearest(long list, long most, ExactDistance& exact) {
+  void compare_nearest(long list, long most, Comparison& compare) {
     Candidate *begin = candidates_.data() + list * capacity_, *end = begin + sizes_[list];
     std::sort(begin, end, [](const Candidate& a, const Candidate& b) { return a.lower < b.lower; });
     long n_known = 0;
     for (Candidate* c = begin; c < end && most > 0 && !(c->lower > limits_[list]); c++) {
-      if (c->lower < c->upper) c->lower = c->upper = exact(first_row_ + list, c->index), most--;
+      if (c->lower < c->upper) c->lower = c->upper = compare.exact(first_row_ + list, c->index), most--;
       lower_limit(list, ++n_known, c->upper);
     }
     sizes_[list] = 0;

@@ -93,6 +93,10 @@ EncodedRow Operand::encode(long row, std::vector<float>& scratch, int8_t* codes)
   return kernels_.encode(values(row, scratch), d(), scales_ ? scales_[row] : 1.0f, shift_.data(), codes);
 }
 
+double Operand::product_with_codes(long row, const int8_t* codes, std::vector<float>& scratch) const {
+  return kernels_.dot_codes(values(row, scratch), d(), scales_ ? scales_[row] : 1.0f, shift_.data(), codes);
+}
+
 double Operand::product_with(long row, const std::vector<float>& vector) const {
   std::vector<float> scratch;
   return kernels_.dot(values(row, scratch), vector.data(), d());

@@ -22,7 +22,7 @@ class Scanner {
         metric_(metric),
         exclusion_(exclusion),
         lists_(0, queries.n(), k, 0),
-        exact_(queries, database),
+        comparison_{ExactDistance(queries, database), std::nullopt},
         // A sum is at most d / 8 additions long in each of two vectors of 4 or more lanes, and then 3 x 16 over lanes.
         error_(product_error(queries.d() / 8 + 64, queries.d() / 8 + 64)) {}
 
@@ -45,7 +45,7 @@ class Scanner {
   }
 
   void merge(const Scanner& other) {
-    for (long query = 0; query < queries_.n(); query++) lists_.merge(query, other.lists_, exact_);
+    for (long query = 0; query < queries_.n(); query++) lists_.merge(query, other.lists_, comparison_);
   }
   const NeighbourLists& lists() const { return lists_; }
 
@@ -80,8 +80,8 @@ class Scanner {
   bool compare(long query, long row) {
     if (!database_.measure(row, row + 1)) return false;
     if (exclusion_.excludes(query, row)) return true;
-    const double distance = exact_(query, row);
-    lists_.offer(query, {distance, distance, row}, exact_);
+    const double distance = comparison_.exact(query, row);
+    lists_.offer(query, {distance, distance, row}, comparison_);
     return true;
   }
 
@@ -92,7 +92,7 @@ class Scanner {
   Metric metric_;
   const Exclusion& exclusion_;
   NeighbourLists lists_;
-  ExactDistance exact_;
+  Comparison comparison_;
   double error_;
   std::vector<float> row_scratch_, query_scratch_;
   float bounds_[kBlockRows], squares_[kBlockRows];

@@ -12,7 +12,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Rows so short, or so few of them, are sooner searched than encoded.
 constexpr long kShortestEncoded = 64, kFewestEncoded = 512;
-constexpr long kEncodedRows = 4096, kEncodedRowBytes = 32 << 20;          // packed at a time
+constexpr long kEncodedRows = 4096, kEncodedRowBytes = 32 << 20;         // packed at a time
 constexpr long kEncodedColumnTiles = 32, kEncodedColumnBytes = 1 << 20;  // near the level-2 cache
 constexpr long kRoom = 126, kRoomBytes = 256 << 20;                      // of one worker's lists
 
@@ -33,10 +33,10 @@ struct Bounds {
   std::vector<float> bias, slack;
 };
 
-Bounds database_bounds(const FilterBound& bound, const Operand& rows, long begin, long end, const EncodedRows* encoded) {
+Bounds database_bounds(const FilterBound& bound, const Operand& rows, long begin, long end, const RowCodes* codes) {
   Bounds bounds(end - begin + kernels().tile_columns);
   for (long i = begin; i < end; i++) {
-    const double square = rows.square(i), error = encoded ? encoded->squared_error(i - begin) : 0.0;
+    const double square = rows.square(i), error = codes ? (*codes)[i].squared_error : 0.0;
     bounds.set(i - begin, bound.database_nominal(square), bound.database_bias(square, error), rows.is_zero(i));
   }
   return bounds;
@@ -44,10 +44,10 @@ Bounds database_bounds(const FilterBound& bound, const Operand& rows, long begin
 
 // shift: of the database.
 Bounds query_bounds(const FilterBound& bound, const Operand& rows, const std::vector<float>& shift, Metric metric,
-                    long begin, long end, const EncodedRows* encoded) {
+                    long begin, long end, const RowCodes* codes) {
   Bounds bounds(end - begin + kernels().tile_rows);
   for (long i = begin; i < end; i++) {
-    const double square = rows.square(i), error = encoded ? encoded->squared_error(i - begin) : 0.0;
+    const double square = rows.square(i), error = codes ? (*codes)[i].squared_error : 0.0;
     const double product = metric == Metric::kInnerProduct ? rows.product_with(i, shift) : 0.0;
     bounds.set(i - begin, bound.query_nominal(square, product), bound.query_bias(square, product, error),
                rows.is_zero(i));
@@ -62,7 +62,7 @@ class PlainTiles {
       : rows_(rows), database_(database), product_(blocking, kernels()) {}
 
   void load(long begin, long end) { begin_ = begin, end_ = end; }
-  const EncodedRows* encoded() const { return nullptr; }
+  const RowCodes* codes() const { return nullptr; }
   void filter(int n_row_tiles, const SurvivorFilter& filter) {
     kernels().filter_tiles(product_.last_block(rows_, n_row_tiles, database_, begin_, end_), filter);
   }
@@ -74,24 +74,32 @@ class PlainTiles {
   long begin_ = 0, end_ = 0;
 };
 
-// The same of 8-bit codes.
+// The same of codes.
 class EncodedTiles {
  public:
-  EncodedTiles(const EncodedRows& rows, const Operand& database, long block_columns)
-      : rows_(rows), database_(database), columns_(EncodedRows::Side::kRight, block_columns, database.d(), 1.0f) {}
+  // known: the codes of the whole database, or null.
+  EncodedTiles(const CodePanels& rows, const Operand& database, const RowCodes* known, long block_columns)
+      : rows_(rows),
+        known_(known),
+        block_codes_(database, known ? 0 : block_columns),
+        columns_(CodePanels::Side::kRight, block_columns, database.d()) {}
 
-  void load(long begin, long end) { columns_.encode(database_, begin, end, 1); }
-  const EncodedRows* encoded() const { return &columns_; }
+  void load(long begin, long end) {
+    if (known_ == nullptr) block_codes_.encode(begin, end, 1);
+    columns_.pack(*codes(), begin, end, 1.0f, 1);
+  }
+  const RowCodes* codes() const { return known_ ? known_ : &block_codes_; }
   void filter(int n_row_tiles, const SurvivorFilter& filter) {
-    kernels().filter_codes({rows_.panels(), columns_.panels(), rows_.n_words(), n_row_tiles, columns_.n_tiles(),
-                            rows_.steps(), columns_.steps(), columns_.sums()},
-                           filter);
+    const CodeTiles tiles{rows_.words(),      columns_.words(), rows_.n_words(),  n_row_tiles,
+                          columns_.n_tiles(), rows_.steps(),    columns_.steps(), columns_.sums()};
+    kernels().filter_codes(tiles, filter);
   }
 
  private:
-  const EncodedRows& rows_;
-  const Operand& database_;
-  EncodedRows columns_;
+  const CodePanels& rows_;
+  const RowCodes* known_;
+  RowCodes block_codes_;
+  CodePanels columns_;
 };
 
 }  // namespace
@@ -112,7 +120,7 @@ struct Block {
   long begin, end;
   const Bounds bounds;
   NeighbourLists& lists;
-  ExactDistance& exact;
+  Comparison& comparison;
   long n_survivors = 0;
 
   SurvivorFilter filter() {
@@ -139,9 +147,9 @@ struct Block {
     // Where float32 overflowed, nothing is known.
     Candidate candidate{bound, bound + (strip.bounds.slack[row] + bounds.slack[column]), j};
     if (!(std::fabs(candidate.upper) < kInfinity)) candidate.lower = -kInfinity, candidate.upper = kInfinity;
-    if (near_row) lists.offer(i - strip.first_list, candidate, exact);
+    if (near_row) lists.offer(i - strip.first_list, candidate, comparison);
     candidate.index = i;
-    if (near_column) lists.offer(j - strip.first_list, candidate, exact);
+    if (near_column) lists.offer(j - strip.first_list, candidate, comparison);
   }
 };
 
@@ -162,34 +170,50 @@ TileSearch::TileSearch(const Operand& queries, Operand& database, long n_measure
       encoded_bound_(metric, database.d(), 0.0, ratio, encoded_ ? coding_ratio(queries) : 0.0),
       encoded_block_rows_(std::max(1L, std::min(kEncodedRows, kEncodedRowBytes / std::max(1L, database.d())))),
       encoded_block_columns_(kernels().tile_columns *
-                             std::max(1L, std::min(kEncodedColumnTiles,
-                                                   kEncodedColumnBytes / kernels().tile_columns /
-                                                       std::max(1L, database.d())))) {}
+                             std::max(1L, std::min(kEncodedColumnTiles, kEncodedColumnBytes / kernels().tile_columns /
+                                                                            std::max(1L, database.d())))) {}
+
+void TileSearch::encode_set(int n_threads) {
+  if (!encoded_) return;
+  set_codes_ = std::make_unique<RowCodes>(database_, database_.n());
+  set_codes_->encode(0, database_.n(), n_threads);
+}
 
 std::vector<NeighbourLists> TileSearch::make_lists(long first_row, long n_rows, long k, int n_threads) const {
   const long block_columns = encoded_ ? encoded_block_columns_ : blocking_.block_columns;
   const long n_workers = std::max(1L, std::min<long>(n_threads, divide_up(database_.n(), block_columns)));
   const long affordable = kRoomBytes / static_cast<long>(sizeof(Candidate)) / std::max(1L, n_rows);
-  const long room = encoded_ ? std::max(NeighbourLists::kLeastRoom, std::min(kRoom, affordable)) : NeighbourLists::kLeastRoom;
-  const long padding = std::max(block_rows(), blocking_.block_rows) + std::max(block_columns, static_cast<long>(blocking_.block_columns));
+  const long room =
+      encoded_ ? std::max(NeighbourLists::kLeastRoom, std::min(kRoom, affordable)) : NeighbourLists::kLeastRoom;
+  const long padding = std::max(block_rows(), blocking_.block_rows) +
+                       std::max(block_columns, static_cast<long>(blocking_.block_columns));
   return std::vector<NeighbourLists>(n_workers, NeighbourLists(first_row, n_rows, k, padding, room));
+}
+
+Comparison TileSearch::make_comparison() const {
+  Comparison comparison{ExactDistance(queries_, database_), std::nullopt};
+  if (set_codes_) comparison.narrowed.emplace(database_, *set_codes_, encoded_bound_);
+  return comparison;
 }
 
 void TileSearch::search(long begin, long end, long first_list, std::vector<NeighbourLists>& lists) {
   const int n_workers = static_cast<int>(lists.size());
   const float factor = static_cast<float>(bound_.tile_factor());
-  const auto bounds_of = [&](const FilterBound& bound, long first, long last, const EncodedRows* encoded) {
-    return symmetric_ ? database_bounds(bound, queries_, first, last, encoded)
-                      : query_bounds(bound, queries_, database_.shift(), metric_, first, last, encoded);
+  const auto bounds_of = [&](const FilterBound& bound, long first, long last, const RowCodes* codes) {
+    return symmetric_ ? database_bounds(bound, queries_, first, last, codes)
+                      : query_bounds(bound, queries_, database_.shift(), metric_, first, last, codes);
   };
   long column = symmetric_ ? begin : 0;
   if (encoded_) {
-    EncodedRows rows(EncodedRows::Side::kLeft, end - begin, queries_.d(), factor);
-    rows.encode(queries_, begin, end, n_workers);
-    const Bounds bounds = bounds_of(encoded_bound_, begin, end, &rows);
+    RowCodes strip_codes(queries_, set_codes_ ? 0 : end - begin);
+    if (!set_codes_) strip_codes.encode(begin, end, n_workers);
+    const RowCodes& codes = set_codes_ ? *set_codes_ : strip_codes;
+    CodePanels rows(CodePanels::Side::kLeft, end - begin, queries_.d());
+    rows.pack(codes, begin, end, factor, n_workers);
+    const Bounds bounds = bounds_of(encoded_bound_, begin, end, &codes);
     column = search_columns(
         {begin, end, first_list, encoded_bound_, bounds}, column, encoded_block_columns_,
-        [&] { return EncodedTiles(rows, database_, encoded_block_columns_); }, lists);
+        [&] { return EncodedTiles(rows, database_, set_codes_.get(), encoded_block_columns_); }, lists);
     encoded_ = column == database_.n();
   }
   for (long first = begin; first < end; first += blocking_.block_rows) {
@@ -212,7 +236,7 @@ long TileSearch::search_columns(const SearchStrip& strip, long first, long step,
   std::atomic<bool> finite{true}, pays{true};
   parallel_for(static_cast<long>(lists.size()), static_cast<int>(lists.size()), [&](long worker) {
     auto tiles = make_tiles();
-    ExactDistance exact(queries_, database_);
+    Comparison comparison = make_comparison();
     for (long i; finite && pays && (i = next++) < n_blocks;) {
       const long begin = first + i * step, end = std::min(database_.n(), begin + step);
       if (begin >= n_measured_ && !database_.measure(begin, end)) {
@@ -220,13 +244,17 @@ long TileSearch::search_columns(const SearchStrip& strip, long first, long step,
         break;
       }
       tiles.load(begin, end);
-      Block block{strip, exclusion_, symmetric_, begin, end, database_bounds(strip.bound, database_, begin, end, tiles.encoded()), lists[worker], exact};
+      Block block{strip,         exclusion_, symmetric_,
+                  begin,         end,        database_bounds(strip.bound, database_, begin, end, tiles.codes()),
+                  lists[worker], comparison};
       // Rows beyond the last column meet these columns as columns of their own.
-      const long last_row = symmetric_ ? std::min(strip.end, end) : strip.end, n_computed = exact.n_computed();
+      const long last_row = symmetric_ ? std::min(strip.end, end) : strip.end,
+                 n_computed = comparison.exact.n_computed();
       const long n_row_tiles = divide_up(last_row - strip.begin, tile_rows);
       tiles.filter(static_cast<int>(n_row_tiles), block.filter());
-      if (tiles.encoded() != nullptr)
-        pays = still_pays((end - begin) * (last_row - strip.begin), block.n_survivors, exact.n_computed() - n_computed);
+      if (tiles.codes() != nullptr)
+        pays = still_pays((end - begin) * (last_row - strip.begin), block.n_survivors,
+                          comparison.exact.n_computed() - n_computed);
     }
   });
   if (!finite) database_.throw_not_finite();

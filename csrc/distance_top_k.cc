@@ -16,10 +16,10 @@ void write_missing(long begin, long end, Metric metric, int64_t* indices, double
 }
 
 // Row `row` of the results from what exact comparisons gave.
-void write_row(NeighbourLists& lists, long list, ExactDistance& exact, long row, long k, Metric metric,
+void write_row(NeighbourLists& lists, long list, Comparison& comparison, long row, long k, Metric metric,
                int64_t* indices, double* distances) {
   long size;
-  const Candidate* nearest = lists.sorted(list, exact, &size);
+  const Candidate* nearest = lists.sorted(list, comparison, &size);
   for (long i = 0; i < size; i++) {
     indices[row * k + i] = nearest[i].index;
     distances[row * k + i] = finished(metric, nearest[i].upper);
@@ -28,14 +28,14 @@ void write_row(NeighbourLists& lists, long list, ExactDistance& exact, long row,
 }
 
 // Rows begin .. end - 1 of the results from the lists of all workers, of which list 0 is row `begin`.
-void write_rows(std::vector<NeighbourLists>& lists, const Operand& queries, const Operand& database, long begin,
-                long end, long k, Metric metric, int n_threads, int64_t* indices, double* distances) {
+void write_rows(std::vector<NeighbourLists>& lists, const TileSearch& search, long begin, long end, long k,
+                Metric metric, int n_threads, int64_t* indices, double* distances) {
   const long rows_per_item = 64;
   parallel_for((end - begin + rows_per_item - 1) / rows_per_item, n_threads, [&](long item) {
-    ExactDistance exact(queries, database);
+    Comparison comparison = search.make_comparison();
     for (long i = item * rows_per_item; i < std::min(end - begin, (item + 1) * rows_per_item); i++) {
-      for (size_t worker = 1; worker < lists.size(); worker++) lists[0].merge(i, lists[worker], exact);
-      write_row(lists[0], i, exact, begin + i, k, metric, indices, distances);
+      for (size_t worker = 1; worker < lists.size(); worker++) lists[0].merge(i, lists[worker], comparison);
+      write_row(lists[0], i, comparison, begin + i, k, metric, indices, distances);
     }
   });
 }
@@ -55,10 +55,10 @@ void top_k(const Rows& queries, const Rows& database, long k, Metric metric, con
     write_missing(0, queries.n * k, metric, indices, distances);
     return;
   }
-  ExactDistance exact(a, b);
   if (queries.n <= kMostScanned) {
+    Comparison comparison{ExactDistance(a, b), std::nullopt};
     NeighbourLists lists = scan(a, b, kept, metric, exclusion, n_threads);
-    for (long i = 0; i < queries.n; i++) write_row(lists, i, exact, i, k, metric, indices, distances);
+    for (long i = 0; i < queries.n; i++) write_row(lists, i, comparison, i, k, metric, indices, distances);
     return;
   }
 
@@ -70,7 +70,7 @@ void top_k(const Rows& queries, const Rows& database, long k, Metric metric, con
     end = std::min(queries.n, begin + search.block_rows());
     std::vector<NeighbourLists> lists = search.make_lists(begin, end - begin, kept, n_threads);
     search.search(begin, end, begin, lists);
-    write_rows(lists, a, b, begin, end, k, metric, n_threads, indices, distances);
+    write_rows(lists, search, begin, end, k, metric, n_threads, indices, distances);
   }
 }
 
@@ -87,12 +87,13 @@ void nearest_self(const Rows& database, long k, Metric metric, const int64_t* gr
   }
   const Exclusion exclusion{groups, groups, true};
   TileSearch search(rows, rows, /*n_measured=*/n, metric, exclusion, /*symmetric=*/true, /*ratio=*/1.0);
+  search.encode_set(n_threads);
   std::vector<NeighbourLists> lists = search.make_lists(0, n, kept, n_threads);
   for (long begin = 0, end; begin < n; begin = end) {
     end = std::min(n, begin + search.block_rows());
     search.search(begin, end, 0, lists);
   }
-  write_rows(lists, rows, rows, 0, n, k, metric, n_threads, indices, distances);
+  write_rows(lists, search, 0, n, k, metric, n_threads, indices, distances);
 }
 
 }  // namespace engine

@@ -12,6 +12,7 @@ const Kernels& avx512vnni_kernels() {
     kernels.encode = avx512vnni::encode;
     kernels.pack_codes = avx512vnni::pack_codes;
     kernels.filter_codes = avx512vnni::filter_codes;
+    kernels.dot_codes = avx512vnni::dot_codes;
     return kernels;
   }();
   return table;

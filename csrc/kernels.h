@@ -49,6 +49,7 @@ struct Kernels {
   EncodedRow (*encode)(const float* x, long n, float scale, const float* shift, int8_t* codes) = nullptr;
   void (*pack_codes)(const int8_t* codes, int n_rows, int n_words, int width, bool add_128, uint32_t* out) = nullptr;
   void (*filter_codes)(const CodeTiles&, const SurvivorFilter&) = nullptr;
+  float (*dot_codes)(const float* x, long n, float scale, const float* shift, const int8_t* codes) = nullptr;
 };
 
 // The fastest kernels this processor runs, or those that the environment variable ENGINE_ISA names; chosen at the first

@@ -97,9 +97,8 @@ static void sum_tiles(const TileBlock& t) {
 
 template <bool kColumnLimits>
 ENGINE_INLINE void filter_block(const TileBlock& t, const SurvivorFilter& f) {
-  for_each_tile(t, [&](int m, int p, Lanes(*sums)[kTileVectors]) __attribute__((always_inline)) {
-    filter_tile<kColumnLimits>(f, m, p, sums);
-  });
+  for_each_tile(t, [&](int m, int p, Lanes(*sums)[kTileVectors])
+                       __attribute__((always_inline)) { filter_tile<kColumnLimits>(f, m, p, sums); });
 }
 
 static void filter_tiles(const TileBlock& t, const SurvivorFilter& f) {
