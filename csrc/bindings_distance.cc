@@ -64,7 +64,7 @@ void pairwise(const py::array& a, const py::array& b, const std::string& metric,
 
 py::tuple top_k(const py::array& queries, const py::array& database, long k, const std::string& metric,
                 const std::optional<Ids>& query_groups, const std::optional<Ids>& database_groups, bool exclude_self,
-                int threads) {
+                int threads, bool always_encode) {
   const Rows q = rows_of("queries", queries), x = rows_of("database", database);
   const Metric kind = metric_of(metric);
   require(q.d == x.d, "expected rows of equal length");
@@ -78,13 +78,13 @@ py::tuple top_k(const py::array& queries, const py::array& database, long k, con
   double* distance = distances.mutable_data();
   {
     const py::gil_scoped_release unlocked;
-    engine::top_k(q, x, k, kind, exclusion, threads, index, distance);
+    engine::top_k(q, x, k, kind, exclusion, threads, index, distance, always_encode);
   }
   return py::make_tuple(indices, distances);
 }
 
 py::tuple nearest_self(const py::array& database, long k, const std::string& metric, const std::optional<Ids>& groups,
-                       int threads) {
+                       int threads, bool always_encode) {
   const Rows x = rows_of("database", database);
   const Metric kind = metric_of(metric);
   require(k >= 0, "expected k of at least 0");
@@ -95,7 +95,7 @@ py::tuple nearest_self(const py::array& database, long k, const std::string& met
   double* distance = distances.mutable_data();
   {
     const py::gil_scoped_release unlocked;
-    engine::nearest_self(x, k, kind, ids, threads, index, distance);
+    engine::nearest_self(x, k, kind, ids, threads, index, distance, always_encode);
   }
   return py::make_tuple(indices, distances);
 }
@@ -156,12 +156,17 @@ void bind_distance(py::module_& m) {
       "Fill `out` (n_a, n_b) float32, C-contiguous, with the distances between the rows of a (n_a, d) and b (n_b, d),\n"
       "float32 or float16. The lock is released. ValueError for other shapes or types, and for a row that is not\n"
       "finite.");
-  m.def("top_k", &top_k, py::arg("queries"), py::arg("database"), py::arg("k"), py::arg("metric"),
-        py::arg("query_groups"), py::arg("database_groups"), py::arg("exclude_self"), py::arg("threads"),
-        "New arrays (n, k): indices int64 and distances float64 of the k nearest database rows of each query, nearest\n"
-        "first; -1 and infinity where there is none. The lock is released. Errors as pairwise.");
+  m.def(
+      "top_k", &top_k, py::arg("queries"), py::arg("database"), py::arg("k"), py::arg("metric"),
+      py::arg("query_groups"), py::arg("database_groups"), py::arg("exclude_self"), py::arg("threads"),
+      py::arg("always_encode") = false,
+      "New arrays (n, k): indices int64 and distances float64 of the k nearest database rows of each query, nearest\n"
+      "first; -1 and infinity where there is none. always_encode: filters by 8-bit codes however few rows there are, "
+      "if\n"
+      "the processor has fast products of them; the same result, for tests. The lock is released. Errors as pairwise.");
   m.def("nearest_self", &nearest_self, py::arg("database"), py::arg("k"), py::arg("metric"), py::arg("groups"),
-        py::arg("threads"), "top_k of a set in itself, each row but for itself, at half the cost. Errors as pairwise.");
+        py::arg("threads"), py::arg("always_encode") = false,
+        "top_k of a set in itself, each row but for itself, at half the cost. Errors as pairwise.");
   m.def(
       "semi_hard", &semi_hard, py::arg("anchors"), py::arg("positives"), py::arg("candidates"), py::arg("labels"),
       py::arg("candidate_labels"), py::arg("metric"), py::arg("threads"),

@@ -117,7 +117,6 @@ double finished(Metric metric, double distance) {
 }
 
 double ExactDistance::operator()(long i, long j) {
-  n_computed_++;
   if (a_row_ != i) a_data_ = a_.values(i, a_values_), a_row_ = i;
   const float* b = b_.values(j, b_values_);
   const long d = a_.d();

@@ -64,12 +64,9 @@ class ExactDistance {
  public:
   ExactDistance(const Operand& a, const Operand& b) : a_(a), b_(b) {}
   double operator()(long i, long j);
-  // How many distances were computed so far.
-  long n_computed() const { return n_computed_; }
 
  private:
   const Operand &a_, &b_;
-  long n_computed_ = 0;
   std::vector<float> a_values_, b_values_;  // room for half floats, widened
   const float* a_data_ = nullptr;
   long a_row_ = -1;  // the row a_data_ is

@@ -1,7 +1,9 @@
 #include "distance_search.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <limits>
 
 #include "parallel.h"
 
@@ -10,14 +12,12 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// Rows so short, or so few of them, are sooner searched than encoded.
-constexpr long kShortestEncoded = 64, kFewestEncoded = 512;
+// In smaller sets, or with shorter rows, what codes save is less than what keeping more candidates costs.
+constexpr long kShortestEncoded = 64, kSmallestEncoded = 8 << 20;
 constexpr long kEncodedRows = 4096, kEncodedRowBytes = 32 << 20;         // packed at a time
 constexpr long kEncodedColumnTiles = 32, kEncodedColumnBytes = 1 << 20;  // near the level-2 cache
+constexpr long kTrialQueries = 16, kTrialRows = 256;                     // compared to see whether codes pay
 constexpr long kRoom = 126, kRoomBytes = 256 << 20;                      // of one worker's lists
-
-// What a survivor and an exact distance cost, in multiply-adds of float32 tiles, as measured.
-constexpr long kSurvivorCost = 1000, kExactCost = 3000, kExactCostPerColumn = 12;
 
 long divide_up(long n, long by) { return (n + by - 1) / by; }
 
@@ -118,10 +118,9 @@ struct Block {
   const Exclusion& exclusion;
   bool symmetric;
   long begin, end;
-  const Bounds bounds;
+  const Bounds& bounds;
   NeighbourLists& lists;
   Comparison& comparison;
-  long n_survivors = 0;
 
   SurvivorFilter filter() {
     SurvivorFilter filter;
@@ -143,7 +142,6 @@ struct Block {
     const bool near_row = !(bound > lists.limits()[i - strip.first_list]);
     const bool near_column = symmetric && !(bound > lists.limits()[j - strip.first_list]);
     if (!(near_row || near_column) || exclusion.excludes(i, j)) return;
-    n_survivors++;
     // Where float32 overflowed, nothing is known.
     Candidate candidate{bound, bound + (strip.bounds.slack[row] + bounds.slack[column]), j};
     if (!(std::fabs(candidate.upper) < kInfinity)) candidate.lower = -kInfinity, candidate.upper = kInfinity;
@@ -156,7 +154,7 @@ struct Block {
 }  // namespace
 
 TileSearch::TileSearch(const Operand& queries, Operand& database, long n_measured, Metric metric,
-                       const Exclusion& exclusion, bool symmetric, double ratio)
+                       const Exclusion& exclusion, bool symmetric, double ratio, bool always_encode)
     : queries_(queries),
       database_(database),
       n_measured_(n_measured),
@@ -165,13 +163,51 @@ TileSearch::TileSearch(const Operand& queries, Operand& database, long n_measure
       symmetric_(symmetric),
       blocking_(database.d(), kernels()),
       bound_(metric, database.d(), product_error(database.d(), blocking_.depth), ratio),
-      encoded_(kernels().encode != nullptr && database.n() >= kFewestEncoded && database.d() >= kShortestEncoded &&
-               database.d() <= kLongestEncoded),
+      encoded_(
+          kernels().encode != nullptr && database.d() <= kLongestEncoded &&
+          (always_encode || (database.d() >= kShortestEncoded && database.n() >= kSmallestEncoded / database.d()))),
       encoded_bound_(metric, database.d(), 0.0, ratio, encoded_ ? coding_ratio(queries) : 0.0),
       encoded_block_rows_(std::max(1L, std::min(kEncodedRows, kEncodedRowBytes / std::max(1L, database.d())))),
       encoded_block_columns_(kernels().tile_columns *
                              std::max(1L, std::min(kEncodedColumnTiles, kEncodedColumnBytes / kernels().tile_columns /
-                                                                            std::max(1L, database.d())))) {}
+                                                                            std::max(1L, database.d())))) {
+  if (encoded_ && !always_encode) encoded_ = codes_pay();
+}
+
+// Survivors of the filter are counted in a sample. Its nearest rows are farther than those among all, so that in
+// proportion there are not more survivors among all. Codes save three quarters of the time of a pair, which is half a
+// pair in a symmetric search; an exact distance takes the time of twelve products in float32 tiles, and some more.
+bool TileSearch::codes_pay() {
+  const long n_queries = std::min(kTrialQueries, queries_.n()), n_rows = std::min(kTrialRows, database_.n());
+  ExactDistance exact(queries_, database_);
+  RowCodes codes(queries_, 1), row_codes(database_, 1);
+  std::vector<double> distances(n_rows), errors(n_rows);
+  const auto sampled_row = [&](long j) { return j * database_.n() / n_rows; };
+  for (long j = 0; j < n_rows; j++) {
+    const long row = sampled_row(j);
+    if (row >= n_measured_ && !database_.measure(row, row + 1)) database_.throw_not_finite();
+    row_codes.encode(row, row + 1, 1);
+    const double square = database_.square(row), error = row_codes[row].squared_error;
+    errors[j] = encoded_bound_.database_nominal(square) - encoded_bound_.database_bias(square, error);
+  }
+  long n_pairs = 0, n_survivors = 0;
+  for (long i = 0; i < n_queries; i++) {
+    const long query = (2 * i + 1) * queries_.n() / (2 * n_queries);
+    codes.encode(query, query + 1, 1);
+    const double square = queries_.square(query);
+    const double error =
+        encoded_bound_.query_nominal(square, 0) - encoded_bound_.query_bias(square, 0, codes[query].squared_error);
+    for (long j = 0; j < n_rows; j++)
+      distances[j] = exclusion_.excludes(query, sampled_row(j)) ? kInfinity : exact(query, sampled_row(j));
+    const double nearest = *std::min_element(distances.begin(), distances.end());
+    for (long j = 0; j < n_rows && nearest < kInfinity; j++)
+      n_survivors += !(distances[j] - error - errors[j] > nearest);
+    n_pairs += n_rows;
+    n_survivors--;  // the nearest itself
+  }
+  const double exact_cost = 12 + 3000.0 / static_cast<double>(database_.d()), saved = symmetric_ ? 0.375 : 0.75;
+  return static_cast<double>(n_survivors) * exact_cost < saved / 2 * static_cast<double>(n_pairs);
+}
 
 void TileSearch::encode_set(int n_threads) {
   if (!encoded_) return;
@@ -199,76 +235,56 @@ Comparison TileSearch::make_comparison() const {
 void TileSearch::search(long begin, long end, long first_list, std::vector<NeighbourLists>& lists) {
   const int n_workers = static_cast<int>(lists.size());
   const float factor = static_cast<float>(bound_.tile_factor());
-  const auto bounds_of = [&](const FilterBound& bound, long first, long last, const RowCodes* codes) {
-    return symmetric_ ? database_bounds(bound, queries_, first, last, codes)
-                      : query_bounds(bound, queries_, database_.shift(), metric_, first, last, codes);
+  const auto bounds_of = [&](const FilterBound& bound, const RowCodes* codes) {
+    return symmetric_ ? database_bounds(bound, queries_, begin, end, codes)
+                      : query_bounds(bound, queries_, database_.shift(), metric_, begin, end, codes);
   };
-  long column = symmetric_ ? begin : 0;
-  if (encoded_) {
-    RowCodes strip_codes(queries_, set_codes_ ? 0 : end - begin);
-    if (!set_codes_) strip_codes.encode(begin, end, n_workers);
-    const RowCodes& codes = set_codes_ ? *set_codes_ : strip_codes;
-    CodePanels rows(CodePanels::Side::kLeft, end - begin, queries_.d());
-    rows.pack(codes, begin, end, factor, n_workers);
-    const Bounds bounds = bounds_of(encoded_bound_, begin, end, &codes);
-    column = search_columns(
-        {begin, end, first_list, encoded_bound_, bounds}, column, encoded_block_columns_,
-        [&] { return EncodedTiles(rows, database_, set_codes_.get(), encoded_block_columns_); }, lists);
-    encoded_ = column == database_.n();
-  }
-  for (long first = begin; first < end; first += blocking_.block_rows) {
-    if (symmetric_) column = std::max(column, first);
-    if (column >= database_.n()) break;
-    const long last = std::min(end, first + blocking_.block_rows);
-    const PackedRows rows(queries_, first, last, blocking_, factor, n_workers);
-    const Bounds bounds = bounds_of(bound_, first, last, nullptr);
+  const long column = symmetric_ ? begin : 0;
+  if (!encoded_) {
+    const PackedRows rows(queries_, begin, end, blocking_, factor, n_workers);
+    const Bounds bounds = bounds_of(bound_, nullptr);
     search_columns(
-        {first, last, first_list, bound_, bounds}, column, blocking_.block_columns,
+        {begin, end, first_list, bound_, bounds}, column, blocking_.block_columns,
         [&] { return PlainTiles(rows, database_, blocking_); }, lists);
+    return;
   }
+  RowCodes strip_codes(queries_, set_codes_ ? 0 : end - begin);
+  if (!set_codes_) strip_codes.encode(begin, end, n_workers);
+  const RowCodes& codes = set_codes_ ? *set_codes_ : strip_codes;
+  CodePanels rows(CodePanels::Side::kLeft, end - begin, queries_.d());
+  rows.pack(codes, begin, end, factor, n_workers);
+  const Bounds bounds = bounds_of(encoded_bound_, &codes);
+  search_columns(
+      {begin, end, first_list, encoded_bound_, bounds}, column, encoded_block_columns_,
+      [&] { return EncodedTiles(rows, database_, set_codes_.get(), encoded_block_columns_); }, lists);
 }
 
 template <class MakeTiles>
-long TileSearch::search_columns(const SearchStrip& strip, long first, long step, const MakeTiles& make_tiles,
+void TileSearch::search_columns(const SearchStrip& strip, long first, long step, const MakeTiles& make_tiles,
                                 std::vector<NeighbourLists>& lists) {
   const long n_blocks = divide_up(database_.n() - first, step), tile_rows = kernels().tile_rows;
   std::atomic<long> next{0};
-  std::atomic<bool> finite{true}, pays{true};
+  std::atomic<bool> finite{true};
   parallel_for(static_cast<long>(lists.size()), static_cast<int>(lists.size()), [&](long worker) {
     auto tiles = make_tiles();
-    Comparison comparison = make_comparison();
-    for (long i; finite && pays && (i = next++) < n_blocks;) {
+    for (long i; finite && (i = next++) < n_blocks;) {
       const long begin = first + i * step, end = std::min(database_.n(), begin + step);
       if (begin >= n_measured_ && !database_.measure(begin, end)) {
         finite = false;
         break;
       }
       tiles.load(begin, end);
-      Block block{strip,         exclusion_, symmetric_,
-                  begin,         end,        database_bounds(strip.bound, database_, begin, end, tiles.codes()),
-                  lists[worker], comparison};
+      const Bounds bounds = database_bounds(strip.bound, database_, begin, end, tiles.codes());
+      Comparison comparison = make_comparison();
+      Block block{strip, exclusion_, symmetric_, begin, end, bounds, lists[worker], comparison};
       // Rows beyond the last column meet these columns as columns of their own.
-      const long last_row = symmetric_ ? std::min(strip.end, end) : strip.end,
-                 n_computed = comparison.exact.n_computed();
+      const long last_row = symmetric_ ? std::min(strip.end, end) : strip.end;
       const long n_row_tiles = divide_up(last_row - strip.begin, tile_rows);
       tiles.filter(static_cast<int>(n_row_tiles), block.filter());
-      if (tiles.codes() != nullptr)
-        pays = still_pays((end - begin) * (last_row - strip.begin), block.n_survivors,
-                          comparison.exact.n_computed() - n_computed);
     }
   });
   if (!finite) database_.throw_not_finite();
-  const long done = std::min(database_.n(), first + std::min<long>(next, n_blocks) * step);
-  n_measured_ = std::max(n_measured_, done);
-  return done;
-}
-
-// Encoded products save three quarters of the time of a pair, and survivors and exact distances may take two of these.
-// A few thousand exact distances are granted for finding out.
-bool TileSearch::still_pays(long n_pairs, long n_survivors, long n_computed) {
-  const long exact_cost = kExactCost + kExactCostPerColumn * database_.d();
-  const long saved = n_pairs * database_.d() / 2 - n_survivors * kSurvivorCost - n_computed * exact_cost;
-  return (saved_ += saved) > -20000 * exact_cost;
+  n_measured_ = database_.n();
 }
 
 }  // namespace engine

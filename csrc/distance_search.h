@@ -2,7 +2,8 @@
 // bound is within the k-th least upper bound become candidates.
 #pragma once
 
-#include <atomic>
+#include <memory>
+#include <vector>
 
 #include "distance_codes.h"
 #include "distance_neighbours.h"
@@ -14,15 +15,15 @@ namespace engine {
 struct SearchStrip;
 
 // The blocks of one search, whose threads share the operands and keep lists of their own. Where the processor has fast
-// products of 8-bit integers they filter the pairs, until it turns out that too few pairs are ruled out that way; then
-// those of float32 do. The results are the same.
+// products of 8-bit integers they filter the pairs, unless a sample shows that too few would be ruled out that way;
+// then those of float32 do. The results are the same.
 class TileSearch {
  public:
   // `queries` is measured; of `database` the first n_measured rows are, the others will be on the way. symmetric: both
   // are the same rows; a pair is met once and offered to the lists of both its rows. ratio: the length of database rows
-  // to that of queries, about.
+  // to that of queries, about. always_encode: however small the set is.
   TileSearch(const Operand& queries, Operand& database, long n_measured, Metric metric, const Exclusion& exclusion,
-             bool symmetric, double ratio);
+             bool symmetric, double ratio, bool always_encode);
 
   // The most query rows at a time.
   long block_rows() const { return encoded_ ? encoded_block_rows_ : blocking_.block_rows; }
@@ -42,11 +43,11 @@ class TileSearch {
   void search(long begin, long end, long first_list, std::vector<NeighbourLists>& lists);
 
  private:
-  // Searches the columns from `first` on; returns the first that is left when the product stops to pay.
+  bool codes_pay();
+  // Searches blocks of `step` columns from `first` on.
   template <class MakeTiles>
-  long search_columns(const SearchStrip& strip, long first, long step, const MakeTiles& make_tiles,
+  void search_columns(const SearchStrip& strip, long first, long step, const MakeTiles& make_tiles,
                       std::vector<NeighbourLists>& lists);
-  bool still_pays(long n_pairs, long n_survivors, long n_computed);
 
   const Operand& queries_;
   Operand& database_;
@@ -61,7 +62,6 @@ class TileSearch {
   const FilterBound encoded_bound_;
   long encoded_block_rows_, encoded_block_columns_;
   std::unique_ptr<RowCodes> set_codes_;
-  std::atomic<long> saved_{0};  // by encoded products, in multiply-adds
 };
 
 }  // namespace engine
