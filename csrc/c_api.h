@@ -84,8 +84,8 @@ typedef struct engine_log_mel engine_log_mel;
 
 ENGINE_API int engine_abi_version(void);
 
-/* The instruction set in use, "baseline", "neon", "avx2" or "avx512"; NULL when ENGINE_ISA names one that is not there.
- */
+/* The instruction set in use, "baseline", "neon", "avx2", "avx512" or "avx512vnni"; NULL when ENGINE_ISA names one that
+ * is not there. */
 ENGINE_API const char* engine_isa(void);
 
 /* Why the last call of this thread failed; valid until the next one that fails. */

@@ -460,7 +460,7 @@ def native_answers() -> str:
     return run_battery(_kernels.isa())[1]
 
 
-@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512", "avx512vnni"])
 def test_instruction_sets_agree(isa, native_answers):
     name, answers = run_battery(isa)
     assert name == isa

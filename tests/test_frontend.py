@@ -286,7 +286,7 @@ def test_every_instruction_set_of_this_machine_agrees(tmp_path) -> None:
     configs += [FrontendConfig(16000, 400, 160, n_fft, 40, f_min=60.0) for n_fft in sizes]
     np.savez(tmp_path / "given.npz", x=noise(9000), configs=json.dumps([config.to_dict() for config in configs]))
     results = {}
-    for isa in ("baseline", "neon", "avx2", "avx512"):
+    for isa in ("baseline", "neon", "avx2", "avx512", "avx512vnni"):
         file = tmp_path / f"{isa}.npz"
         command = [sys.executable, "-W", "ignore", "-c", ISA_PROGRAM, str(tmp_path / "given.npz"), str(file)]
         environment = os.environ | {"ENGINE_ISA": isa}

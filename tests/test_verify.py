@@ -181,7 +181,7 @@ def test_model_without_golden_is_refused(tmp_path):
         verify_model(path)
 
 
-@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512", "neon"])
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512", "avx512vnni", "neon"])
 def test_models_verify_on_every_instruction_set(tmp_path, isa):
     tiny = save(tmp_path / "tiny.onnx")
     command = [sys.executable, "-c", VERIFY_ALL, str(tiny), *model_names()]
