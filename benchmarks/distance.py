@@ -1,5 +1,7 @@
 """Distances against the peers: ``python -m benchmarks.distance [--cases i,ii] [--threads 1] [--clock cpu]``.
 
+``--full-search 160000`` instead times one search of 160,000 x 6,144 half floats in a mapped file, and its memory.
+
 i    nearest neighbour of every row of 16,000 x 6,144 but itself, squared Euclidean
 ii   top 10 of 100,000 x 128 for 1,000 queries, squared Euclidean and cosine
 iii  the full matrix of 4,096 x 4,096 x 128 squared distances
@@ -18,8 +20,10 @@ import functools
 import importlib
 import os
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,6 +104,7 @@ def torch_of(table: Table, threads: int) -> Any:
 
 def case_i(threads: int) -> Iterator[tuple[Table, list[Contender]]]:
     """Nearest other row; peers without such a search get 1,000 queries and their times are scaled."""
+    from engine import _kernels
     from engine.distance import nearest_self, topk
 
     x = random_rows(0, 16000, 6144)
@@ -109,6 +114,10 @@ def case_i(threads: int) -> Iterator[tuple[Table, list[Contender]]]:
     table = Table("(i) nearest other row, 16,000 x 6,144", gflop=2e-9 * len(x) ** 2 * x.shape[1])
     contenders = [
         Contender("engine nearest_self", lambda: nearest_self(x, 1, "sqeuclidean", threads=threads)),
+        Contender(
+            "engine nearest_self, float32 only",
+            lambda: _kernels.nearest_self(x, 1, "sqeuclidean", None, threads, encode=False),
+        ),
         Contender("engine topk (1,000 queries)", lambda: topk(some, x, 2, "sqeuclidean", threads=threads), share),
         Contender("numpy matmul + argmin (1,000)", lambda: (norms - 2 * (some @ x.T)).argmin(1), share),
     ]
@@ -138,12 +147,17 @@ def case_ii(threads: int) -> Iterator[tuple[Table, list[Contender]]]:
 
 
 def _top_10(metric: Metric, q: np.ndarray, x: np.ndarray, threads: int) -> tuple[Table, list[Contender]]:
+    from engine import _kernels
     from engine.distance import topk
 
     norms = np.einsum("ij,ij->i", x, x)
     table = Table(f"(ii) top 10, 1,000 x 100,000 x 128, {metric}", gflop=2e-9 * len(q) * x.size)
     contenders = [
         Contender("engine topk", lambda: topk(q, x, 10, metric, threads=threads)),
+        Contender(
+            "engine topk, float32 only",
+            lambda: _kernels.top_k(q, x, 10, metric, None, None, False, threads, encode=False),
+        ),
         Contender("numpy matmul + argpartition", lambda: np.argpartition(norms - 2 * (q @ x.T), 10, axis=1)[:, :10]),
     ]
     search = faiss_search(table, x, metric, threads)
@@ -299,6 +313,30 @@ def markdown(result: dict[str, Any]) -> str:
     return f"### {result['title']}\n\n" + report.table(["", *(columns[key] for key in used)], rows) + absent
 
 
+def full_search(n: int, threads: int) -> None:
+    """Find the nearest other row of n x 6,144 float16 rows that are mapped from a file, and print time and memory."""
+    import resource
+
+    from engine.distance import nearest_self
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.npy"
+        rows = np.lib.format.open_memmap(path, "w+", np.float16, (n, 6144))
+        for first in range(0, n, 1000):
+            rows[first : first + 1000] = random_rows(first, len(rows[first : first + 1000]), 6144)
+        del rows
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        rows = np.load(path, mmap_mode="r")
+        wall, cpu = time.perf_counter(), time.process_time()
+        nearest_self(rows, 1, "sqeuclidean", threads=threads)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(
+            f"{n:,} x 6,144 half floats, {rows.nbytes / 1e9:.2f} GB, {threads} thread(s): {wall:.0f} s, {cpu:.0f} s of the "
+            f"processors, peak memory {peak / 1e6:.2f} GB with the mapped file ({before / 1e6:.2f} GB before)"
+        )
+
+
 def main() -> None:
     """Run the cases, print their tables and write them to benchmarks/results/."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -306,7 +344,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, help="instead of each case's own number")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--full-search", type=int, metavar="ROWS", help="only this search of ROWS x 6,144; 160000")
     arguments = parser.parse_args()
+    if arguments.full_search:
+        full_search(arguments.full_search, arguments.threads)
+        return
     environment = report.peer_environment(arguments.threads)
     if dict(os.environ) != environment:  # libraries read it when they load: start again
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606

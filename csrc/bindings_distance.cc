@@ -51,6 +51,11 @@ const int64_t* ids_of(const std::optional<Ids>& ids, long n) {
   return ids->data();
 }
 
+engine::Encode encode_of(const std::optional<bool>& encode) {
+  if (!encode) return engine::Encode::kWhereItPays;
+  return *encode ? engine::Encode::kAlways : engine::Encode::kNever;
+}
+
 void pairwise(const py::array& a, const py::array& b, const std::string& metric, Floats out, int threads) {
   const Rows rows_a = rows_of("a", a), rows_b = rows_of("b", b);
   const Metric kind = metric_of(metric);
@@ -64,7 +69,7 @@ void pairwise(const py::array& a, const py::array& b, const std::string& metric,
 
 py::tuple top_k(const py::array& queries, const py::array& database, long k, const std::string& metric,
                 const std::optional<Ids>& query_groups, const std::optional<Ids>& database_groups, bool exclude_self,
-                int threads, bool always_encode) {
+                int threads, const std::optional<bool>& encode) {
   const Rows q = rows_of("queries", queries), x = rows_of("database", database);
   const Metric kind = metric_of(metric);
   require(q.d == x.d, "expected rows of equal length");
@@ -78,13 +83,13 @@ py::tuple top_k(const py::array& queries, const py::array& database, long k, con
   double* distance = distances.mutable_data();
   {
     const py::gil_scoped_release unlocked;
-    engine::top_k(q, x, k, kind, exclusion, threads, index, distance, always_encode);
+    engine::top_k(q, x, k, kind, exclusion, threads, index, distance, encode_of(encode));
   }
   return py::make_tuple(indices, distances);
 }
 
 py::tuple nearest_self(const py::array& database, long k, const std::string& metric, const std::optional<Ids>& groups,
-                       int threads, bool always_encode) {
+                       int threads, const std::optional<bool>& encode) {
   const Rows x = rows_of("database", database);
   const Metric kind = metric_of(metric);
   require(k >= 0, "expected k of at least 0");
@@ -95,7 +100,7 @@ py::tuple nearest_self(const py::array& database, long k, const std::string& met
   double* distance = distances.mutable_data();
   {
     const py::gil_scoped_release unlocked;
-    engine::nearest_self(x, k, kind, ids, threads, index, distance, always_encode);
+    engine::nearest_self(x, k, kind, ids, threads, index, distance, encode_of(encode));
   }
   return py::make_tuple(indices, distances);
 }
@@ -156,16 +161,16 @@ void bind_distance(py::module_& m) {
       "Fill `out` (n_a, n_b) float32, C-contiguous, with the distances between the rows of a (n_a, d) and b (n_b, d),\n"
       "float32 or float16. The lock is released. ValueError for other shapes or types, and for a row that is not\n"
       "finite.");
-  m.def(
-      "top_k", &top_k, py::arg("queries"), py::arg("database"), py::arg("k"), py::arg("metric"),
-      py::arg("query_groups"), py::arg("database_groups"), py::arg("exclude_self"), py::arg("threads"),
-      py::arg("always_encode") = false,
-      "New arrays (n, k): indices int64 and distances float64 of the k nearest database rows of each query, nearest\n"
-      "first; -1 and infinity where there is none. always_encode: filters by 8-bit codes however few rows there are, "
-      "if\n"
-      "the processor has fast products of them; the same result, for tests. The lock is released. Errors as pairwise.");
+  m.def("top_k", &top_k, py::arg("queries"), py::arg("database"), py::arg("k"), py::arg("metric"),
+        py::arg("query_groups"), py::arg("database_groups"), py::arg("exclude_self"), py::arg("threads"),
+        py::arg("encode") = py::none(),
+        "New arrays (n, k): indices int64 and distances float64 of the k nearest database rows of each query, nearest\n"
+        "first; -1 and infinity where there is none. encode: whether to filter by 8-bit codes where\n"
+        "the processor has fast products of them (None: where it pays); the same result. The lock is released. Errors "
+        "as\n"
+        "pairwise.");
   m.def("nearest_self", &nearest_self, py::arg("database"), py::arg("k"), py::arg("metric"), py::arg("groups"),
-        py::arg("threads"), py::arg("always_encode") = false,
+        py::arg("threads"), py::arg("encode") = py::none(),
         "top_k of a set in itself, each row but for itself, at half the cost. Errors as pairwise.");
   m.def(
       "semi_hard", &semi_hard, py::arg("anchors"), py::arg("positives"), py::arg("candidates"), py::arg("labels"),

@@ -11,6 +11,10 @@ namespace engine {
 // kInnerProduct ranks by the largest product.
 enum class Metric { kCosine, kSquaredEuclidean, kEuclidean, kInnerProduct };
 
+// Whether pairs are filtered by 8-bit codes of the rows, where the processor has fast products of them. The results are
+// the same; tests and benchmarks choose.
+enum class Encode { kWhereItPays, kAlways, kNever };
+
 // A view of n rows of d numbers, row r at data + r * stride numbers.
 struct Rows {
   const char* name;  // for messages: "queries"
@@ -38,13 +42,12 @@ struct Exclusion {
 void pairwise(const Rows& a, const Rows& b, Metric metric, float* out, long out_stride, int n_threads);
 
 // The k nearest database rows of each query, nearest first, of equal distances the lower index first. Places without a
-// row hold index -1 and distance infinity (kInnerProduct: -infinity). Outputs: queries.n x k. always_encode: filters by
-// 8-bit codes where the processor has fast products of them, even where that does not pay; for tests.
+// row hold index -1 and distance infinity (kInnerProduct: -infinity). Outputs: queries.n x k.
 void top_k(const Rows& queries, const Rows& database, long k, Metric metric, const Exclusion& exclusion, int n_threads,
-           int64_t* indices, double* distances, bool always_encode = false);
+           int64_t* indices, double* distances, Encode encode = Encode::kWhereItPays);
 
 // top_k of a set in itself, each row but for itself: half the products, since each serves two rows.
 void nearest_self(const Rows& database, long k, Metric metric, const int64_t* groups, int n_threads, int64_t* indices,
-                  double* distances, bool always_encode = false);
+                  double* distances, Encode encode = Encode::kWhereItPays);
 
 }  // namespace engine

@@ -66,7 +66,8 @@ double coding_ratio(const Operand& operand) {
 }
 
 double NarrowedBound::operator()(long i, long j) {
-  const double product = codes_[j].step * rows_.product_with_codes(i, codes_.codes(j), scratch_);
+  if (row_ != i) values_ = rows_.values(i, scratch_), row_ = i;
+  const double product = codes_[j].step * rows_.product_with_codes(i, values_, codes_.codes(j));
   return bound_.narrowed(rows_.square(i), rows_.square(j), codes_[j].squared_error, product);
 }
 

@@ -72,6 +72,8 @@ class NarrowedBound {
   const RowCodes& codes_;
   const FilterBound& bound_;
   std::vector<float> scratch_;
+  const float* values_ = nullptr;
+  long row_ = -1;  // the row values_ are of
 };
 
 }  // namespace engine

@@ -93,8 +93,8 @@ EncodedRow Operand::encode(long row, std::vector<float>& scratch, int8_t* codes)
   return kernels_.encode(values(row, scratch), d(), scales_ ? scales_[row] : 1.0f, shift_.data(), codes);
 }
 
-double Operand::product_with_codes(long row, const int8_t* codes, std::vector<float>& scratch) const {
-  return kernels_.dot_codes(values(row, scratch), d(), scales_ ? scales_[row] : 1.0f, shift_.data(), codes);
+double Operand::product_with_codes(long row, const float* values, const int8_t* codes) const {
+  return kernels_.dot_codes(values, d(), scales_ ? scales_[row] : 1.0f, shift_.data(), codes);
 }
 
 double Operand::product_with(long row, const std::vector<float>& vector) const {

@@ -38,8 +38,8 @@ class Operand {
             float* out) const;
   // The codes of a measured row; see encode() in code_lanes.h.
   EncodedRow encode(long row, std::vector<float>& scratch, int8_t* codes) const;
-  // The product of a row, scaled and shifted, with codes; see dot_codes() in code_lanes.h.
-  double product_with_codes(long row, const int8_t* codes, std::vector<float>& scratch) const;
+  // The product of a row, whose values() are given, scaled and shifted with codes; see dot_codes() in code_lanes.h.
+  double product_with_codes(long row, const float* values, const int8_t* codes) const;
 
   const std::vector<float>& shift() const { return shift_; }
 

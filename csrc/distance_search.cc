@@ -154,7 +154,7 @@ struct Block {
 }  // namespace
 
 TileSearch::TileSearch(const Operand& queries, Operand& database, long n_measured, Metric metric,
-                       const Exclusion& exclusion, bool symmetric, double ratio, bool always_encode)
+                       const Exclusion& exclusion, bool symmetric, double ratio, Encode encode)
     : queries_(queries),
       database_(database),
       n_measured_(n_measured),
@@ -163,15 +163,13 @@ TileSearch::TileSearch(const Operand& queries, Operand& database, long n_measure
       symmetric_(symmetric),
       blocking_(database.d(), kernels()),
       bound_(metric, database.d(), product_error(database.d(), blocking_.depth), ratio),
-      encoded_(
-          kernels().encode != nullptr && database.d() <= kLongestEncoded &&
-          (always_encode || (database.d() >= kShortestEncoded && database.n() >= kSmallestEncoded / database.d()))),
+      encoded_(kernels().encode != nullptr && encode != Encode::kNever && database.d() <= kLongestEncoded),
       encoded_bound_(metric, database.d(), 0.0, ratio, encoded_ ? coding_ratio(queries) : 0.0),
       encoded_block_rows_(std::max(1L, std::min(kEncodedRows, kEncodedRowBytes / std::max(1L, database.d())))),
       encoded_block_columns_(kernels().tile_columns *
                              std::max(1L, std::min(kEncodedColumnTiles, kEncodedColumnBytes / kernels().tile_columns /
                                                                             std::max(1L, database.d())))) {
-  if (encoded_ && !always_encode) encoded_ = codes_pay();
+  if (encode == Encode::kWhereItPays) encoded_ = encoded_ && codes_pay();
 }
 
 // Survivors of the filter are counted in a sample. Its nearest rows are farther than those among all, so that in
@@ -179,6 +177,7 @@ TileSearch::TileSearch(const Operand& queries, Operand& database, long n_measure
 // pair in a symmetric search, and half of that may be spent again: an exact distance takes the time of 12 products in
 // float32 tiles, and some more; a narrowed bound, which has half the error, takes 5.
 bool TileSearch::codes_pay() {
+  if (database_.d() < kShortestEncoded || database_.n() < kSmallestEncoded / database_.d()) return false;
   const long n_queries = std::min(kTrialQueries, queries_.n()), n_rows = std::min(kTrialRows, database_.n());
   ExactDistance exact(queries_, database_);
   RowCodes codes(queries_, 1), row_codes(database_, 1);

@@ -21,9 +21,9 @@ class TileSearch {
  public:
   // `queries` is measured; of `database` the first n_measured rows are, the others will be on the way. symmetric: both
   // are the same rows; a pair is met once and offered to the lists of both its rows. ratio: the length of database rows
-  // to that of queries, about. always_encode: however small the set is.
+  // to that of queries, about.
   TileSearch(const Operand& queries, Operand& database, long n_measured, Metric metric, const Exclusion& exclusion,
-             bool symmetric, double ratio, bool always_encode);
+             bool symmetric, double ratio, Encode encode);
 
   // The most query rows at a time.
   long block_rows() const { return encoded_ ? encoded_block_rows_ : blocking_.block_rows; }

@@ -43,7 +43,7 @@ void write_rows(std::vector<NeighbourLists>& lists, const TileSearch& search, lo
 }  // namespace
 
 void top_k(const Rows& queries, const Rows& database, long k, Metric metric, const Exclusion& exclusion, int n_threads,
-           int64_t* indices, double* distances, bool always_encode) {
+           int64_t* indices, double* distances, Encode encode) {
   const Centre centre(database, metric);
   const bool product = metric == Metric::kInnerProduct;
   Operand a(queries, metric, product ? std::vector<float>(queries.d, 0.0f) : centre.shift());
@@ -65,7 +65,7 @@ void top_k(const Rows& queries, const Rows& database, long k, Metric metric, con
   double square = 0;
   for (long i = 0; i < queries.n; i++) square += a.square(i) / queries.n;
   const double ratio = metric == Metric::kCosine ? 1.0 : std::sqrt(centre.centred_square() / square);
-  TileSearch search(a, b, /*n_measured=*/0, metric, exclusion, /*symmetric=*/false, ratio, always_encode);
+  TileSearch search(a, b, /*n_measured=*/0, metric, exclusion, /*symmetric=*/false, ratio, encode);
   for (long begin = 0, end; begin < queries.n; begin = end) {
     end = std::min(queries.n, begin + search.block_rows());
     std::vector<NeighbourLists> lists = search.make_lists(begin, end - begin, kept, n_threads);
@@ -75,7 +75,7 @@ void top_k(const Rows& queries, const Rows& database, long k, Metric metric, con
 }
 
 void nearest_self(const Rows& database, long k, Metric metric, const int64_t* groups, int n_threads, int64_t* indices,
-                  double* distances, bool always_encode) {
+                  double* distances, Encode encode) {
   const bool product = metric == Metric::kInnerProduct;
   // Products of a set with itself are symmetric only about the origin.
   Operand rows(database, metric, product ? std::vector<float>(database.d, 0.0f) : Centre(database, metric).shift());
@@ -86,7 +86,7 @@ void nearest_self(const Rows& database, long k, Metric metric, const int64_t* gr
     return;
   }
   const Exclusion exclusion{groups, groups, true};
-  TileSearch search(rows, rows, /*n_measured=*/n, metric, exclusion, /*symmetric=*/true, /*ratio=*/1.0, always_encode);
+  TileSearch search(rows, rows, /*n_measured=*/n, metric, exclusion, /*symmetric=*/true, /*ratio=*/1.0, encode);
   search.encode_set(n_threads);
   std::vector<NeighbourLists> lists = search.make_lists(0, n, kept, n_threads);
   for (long begin = 0, end; begin < n; begin = end) {

@@ -54,10 +54,10 @@ def top_k(
     database_groups: Ids | None,
     exclude_self: bool,
     threads: int,
-    always_encode: bool = False,
+    encode: bool | None = None,
 ) -> tuple[Ids, NDArray[np.float64]]: ...
 def nearest_self(
-    database: NDArray[Any], k: int, metric: str, groups: Ids | None, threads: int, always_encode: bool = False
+    database: NDArray[Any], k: int, metric: str, groups: Ids | None, threads: int, encode: bool | None = None
 ) -> tuple[Ids, NDArray[np.float64]]: ...
 def semi_hard(
     anchors: NDArray[Any],

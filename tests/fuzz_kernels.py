@@ -228,10 +228,10 @@ class Fuzzer:
         d = int(self.random.integers(0, self.pick([3, 40, 600])))
         queries, database = self.rows(d), self.rows(d)
         k = self.pick([0, 1, 2, 10, 300, -1])
-        metric, threads = self.pick(METRICS), self.pick([1, 2, 3])
+        metric, threads, encode = self.pick(METRICS), self.pick([1, 2, 3]), self.pick([None, True, True, False])
         if self.chance(0.4):
             groups = self.groups(len(database)) if self.chance(0.5) else None
-            indices, distances = _kernels.nearest_self(database, k, metric, groups, threads)
+            indices, distances = _kernels.nearest_self(database, k, metric, groups, threads, encode)
             queries = database
         else:
             grouped = self.chance(0.3)
@@ -239,7 +239,7 @@ class Fuzzer:
             database_groups = self.groups(len(database)) if grouped else None
             itself = self.chance(0.2)
             indices, distances = _kernels.top_k(
-                queries, database, k, metric, query_groups, database_groups, itself, threads
+                queries, database, k, metric, query_groups, database_groups, itself, threads, encode
             )
         assert indices.shape == distances.shape == (len(queries), k)
         assert ((indices >= -1) & (indices < max(len(database), 1))).all()

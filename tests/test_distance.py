@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import _kernels
-from engine.distance import nearest_self, pairwise, semi_hard, topk
+from engine.distance import Neighbours, nearest_self, pairwise, semi_hard, topk
 from engine.errors import ConfigError
 from tests import distance_oracles as oracles
 
@@ -137,6 +137,99 @@ def test_pairwise_error(n_a, n_b, d, metric, kind, seed):
     finite = np.abs(want) < np.finfo(np.float32).max
     assert np.all(np.abs(got[finite] - want[finite]) <= allowed[finite])
     assert np.all(np.isinf(got[~finite]) | (np.abs(got[~finite]) > 3.4e38))
+
+
+# On processors without fast products of 8-bit integers encode=True changes nothing; these tests hold all the same.
+def always_encoded(queries, database, k, metric, exclude=(None, None), threads=1):
+    return Neighbours(*_kernels.top_k(queries, database, k, metric, *exclude, False, threads, encode=True))
+
+
+def assert_same(found: Neighbours, want: Neighbours):
+    np.testing.assert_array_equal(found.indices, want.indices)
+    np.testing.assert_array_equal(found.distances, want.distances)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.sampled_from([5, 9, 49, 100]), st.sampled_from([1, 2, 47, 49, 97, 400])),
+    st.sampled_from([1, 3, 4, 5, 16, 63, 65, 127, 300]),
+    st.sampled_from(METRICS),
+    st.sampled_from([*KINDS, "denormals", "spikes", "one row", "mixed scales"]),
+    st.sampled_from([1, 2, 10, 200]),
+    st.integers(0, 2**32 - 1),
+)
+def test_codes_rank_exactly(sizes, d, metric, kind, k, seed):
+    n_queries, n = sizes
+    rng = np.random.default_rng(seed)
+    if kind == "denormals":
+        queries, database = ((rng.standard_normal((rows, d)) * 1e-40).astype(np.float32) for rows in sizes)
+    elif kind == "spikes":  # one value of a row decides its step
+        queries, database = make_rows(rng, n_queries, d, "plain"), make_rows(rng, n, d, "plain")
+        database[np.arange(n), rng.integers(0, d, n)] *= 1000
+    elif kind == "one row":
+        database = np.repeat(make_rows(rng, 1, d, "plain"), n, axis=0)
+        queries = np.repeat(database[:1], n_queries, axis=0)
+    elif kind == "mixed scales":
+        metric = metric.removeprefix("sq").replace("eu", "sqeu")  # two squares this large may have one root
+        queries, database = (
+            (make_rows(rng, rows, d, "plain") * 10.0 ** rng.integers(-12, 12, (rows, 1))).astype(np.float32)
+            for rows in sizes
+        )
+    else:
+        queries, database = make_rows(rng, n_queries, d, kind), make_rows(rng, n, d, kind)
+    found = always_encoded(queries, database, k, metric)
+    check_neighbours(found, queries, database, k, metric, np.ones((n_queries, n), bool))
+    groups = rng.integers(0, 4, n_queries), rng.integers(0, 4, n)
+    want = topk(queries, database, k, metric, exclude=groups)
+    assert_same(always_encoded(queries, database, k, metric, groups, threads=2), want)
+    own = groups[1]
+    for threads in (1, 3):
+        found = Neighbours(*_kernels.nearest_self(database, k, metric, own, threads, encode=True))
+        assert_same(found, topk(database, database, k, metric, exclude=(own, own)))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", ["plain", "offset", "near-duplicates", "clusters", "spikes"])
+def test_large_sets_rank_as_their_parts(metric, kind):
+    """Sets so large that codes are used, unless a sample speaks against them, against searches of smaller parts."""
+    rng = np.random.default_rng(12)
+    n, d = 8400, 1000
+    if kind == "clusters":
+        database = rng.standard_normal((40, d))[rng.integers(0, 40, n)] + 0.3 * rng.standard_normal((n, d))
+    else:
+        database = make_rows(rng, n, d, "plain" if kind == "spikes" else kind)
+        if kind == "spikes":
+            database[np.arange(n), rng.integers(0, d, n)] *= 1000
+    database = database.astype(np.float16).astype(np.float32)
+    queries = database[:: n // 60]
+    found = topk(queries, database, 3, metric, threads=2)
+    parts = [topk(queries, database[first : first + 4200], 3, metric) for first in (0, 4200)]
+    order = -1 if metric == "inner_product" else 1
+    for i in range(len(queries)):
+        both = [
+            (order * part.distances[i, j], part.indices[i, j] + offset, part.distances[i, j])
+            for part, offset in zip(parts, (0, 4200), strict=True)
+            for j in range(3)
+        ]
+        nearest = sorted(both)[:3]
+        assert found.indices[i].tolist() == [index for _, index, _ in nearest]
+        assert found.distances[i].tolist() == [distance for _, _, distance in nearest]
+    if (kind, metric) in {("plain", "sqeuclidean"), ("clusters", "cosine")}:
+        half = nearest_self(database.astype(np.float16), 2, metric, threads=2)
+        rows = np.arange(0, n, n // 60)
+        want = topk(database[rows], database, 2, metric, exclude=(rows, np.arange(n)))
+        assert_same(Neighbours(half.indices[rows], half.distances[rows]), want)
+
+
+def test_codes_name_rows_that_are_not_finite():
+    rows = np.random.default_rng(0).standard_normal((600, 70)).astype(np.float32)
+    rows[577, 3] = np.inf
+    for call in (
+        lambda: always_encoded(rows[:9], rows, 2, "sqeuclidean", threads=2),
+        lambda: _kernels.nearest_self(rows, 2, "sqeuclidean", None, 2, encode=True),
+    ):
+        with pytest.raises(ValueError, match=r"database, got NaN or infinity in row 577"):
+            call()
 
 
 def test_large_offset_ranks_exactly():
@@ -428,6 +521,7 @@ for n, d in [(5, 3), (67, 17), (201, 128), (130, 515)]:
             for queries in (rows[:2], rows):
                 print(topk(queries, rows, 6, metric).indices.tolist())
             print(nearest_self(rows, 3, metric).indices.tolist())
+            print(_kernels.nearest_self(rows, 3, metric, None, 1, encode=True)[0].tolist())
             full = half.astype(np.float32)
             assert (topk(half, half, 4, metric).indices == topk(full, full, 4, metric).indices).all()
             exact = topk(rows, rows, n, metric)
