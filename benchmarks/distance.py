@@ -332,8 +332,8 @@ def full_search(n: int, threads: int) -> None:
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(
-            f"{n:,} x 6,144 half floats, {rows.nbytes / 1e9:.2f} GB, {threads} thread(s): {wall:.0f} s, {cpu:.0f} s of the "
-            f"processors, peak memory {peak / 1e6:.2f} GB with the mapped file ({before / 1e6:.2f} GB before)"
+            f"{n:,} x 6,144 half floats, {rows.nbytes / 1e9:.2f} GB, threads {threads}: {wall:.0f} s, {cpu:.0f} s of "
+            f"processor time, peak memory {peak / 1e6:.2f} GB with the mapped file ({before / 1e6:.2f} GB before)"
         )
 
 

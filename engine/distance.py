@@ -1,8 +1,8 @@
 """Distances between rows: the full matrix, nearest neighbours, and semi-hard negatives for triplet losses.
 
 Rankings are exact: they equal those of a brute force in float64, equal distances ordered by the lower index. Fast
-float32 arithmetic only decides which pairs cannot matter, by a proven bound; all others are compared by the differences
-of their coordinates in double. So near-duplicates and rows with large common offsets come out in the right order too;
+arithmetic, in float32 or in 8-bit integers, only decides which pairs cannot matter, by a proven bound; all others are
+compared by the differences of their coordinates in double. So near-duplicates and rows with large common offsets come out in the right order too;
 they only take longer.
 
 Metrics
@@ -132,8 +132,8 @@ def topk(
 ) -> Neighbours:
     """Find the k nearest database rows of every query; exact, see the module's introduction.
 
-    The matrix of distances is never held: besides inputs and results the memory is about 40 MB, and per thread 5 MB and
-    52 k + 160 bytes for each of up to 1024 queries.
+    The matrix of distances is never held: besides inputs and results the memory is about 70 MB, and per thread 5 MB and
+    52 k + 3200 bytes for each of up to 4096 queries.
 
     Parameters
     ----------
@@ -185,8 +185,9 @@ def nearest_self(
 ) -> Neighbours:
     """Find the k nearest other rows of every row; the same as `topk` with ``exclude="self"``, at half the time.
 
-    Every product serves two rows. Besides input and results the memory is about 40 MB, and per thread 5 MB and
-    52 k + 160 bytes for each row.
+    Every product serves two rows. Besides input and results the memory is about 40 MB, per thread 5 MB and 52 k + 160
+    bytes for each row; and for large sets on processors with 8-bit dot products one byte for each number of the
+    database and per thread up to 256 MB.
 
     Parameters
     ----------
