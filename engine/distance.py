@@ -2,8 +2,8 @@
 
 Rankings are exact: they equal those of a brute force in float64, equal distances ordered by the lower index. Fast
 arithmetic, in float32 or in 8-bit integers, only decides which pairs cannot matter, by a proven bound; all others are
-compared by the differences of their coordinates in double. So near-duplicates and rows with large common offsets come out in the right order too;
-they only take longer.
+compared by the differences of their coordinates in double. So near-duplicates and rows with large common offsets come
+out in the right order too; they only take longer.
 
 Metrics
 -------
