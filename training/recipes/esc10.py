@@ -132,7 +132,7 @@ def train(data: Path, run: Run, config: Config) -> None:
             features, truth, frontend, config, seeds=(config.seeds[0], 0), job="final", run=run, state=state
         )
         card = describe(records, normalised, config, data, thresholds(state["done"]), metrics)
-        export(network, card, run.folder / "esc10.onnx", config.variants, calibration=data)
+        export(network, card, run.folder / "esc10.onnx", variants=config.variants, calibration=data)
     run.finish(metrics)
 
 
