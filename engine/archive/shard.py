@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.archive.durable import replace_path
-from engine.archive.items import Item, open_item
 from engine.archive.meter import Meter
 from engine.archive.recorded import recorded_at
 from engine.archive.tables import FileRow, WindowWriter, write_files
@@ -17,6 +16,7 @@ from engine.errors import AudioError, Cancelled, ModelError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from engine.archive.items import Item, Opener
     from engine.archive.plan import Shard
     from engine.archive.settings import ArchiveSettings
     from engine.archive.store import Store
@@ -47,6 +47,7 @@ def run_shard(
     shard: Shard,
     store: Store,
     *,
+    opener: Opener,
     excluded: Mapping[int, str],
     begun: Callable[[int], object],
     done: Callable[[FileRow], object],
@@ -62,6 +63,8 @@ def run_shard(
     model : Model
     shard : Shard
     store : Store
+    opener : Opener
+        Kept from shard to shard, so that a container is opened once.
     excluded : Mapping from file_id to str
         Recordings that are not to be touched, and what to say of them.
     begun, done : callable
@@ -86,7 +89,7 @@ def run_shard(
                         _unread(item, file_id), error_stage="worker", error_type="Died", error=excluded[file_id]
                     )
                 else:
-                    row = _run_item(model, item, file_id, store.settings, writer, cancel)
+                    row = _run_item(model, opener, item, file_id, store.settings, writer, cancel)
                 rows.append(row)
                 done(row)
         # The windows take their name last: they are the sign that the shard is done.
@@ -101,14 +104,20 @@ def run_shard(
     )
 
 
-def _run_item(
-    model: Model, item: Item, file_id: int, settings: ArchiveSettings, writer: WindowWriter, cancel: Cancel
+def _run_item(  # noqa: PLR0917 - one call, which names nothing twice
+    model: Model,
+    opener: Opener,
+    item: Item,
+    file_id: int,
+    settings: ArchiveSettings,
+    writer: WindowWriter,
+    cancel: Cancel,
 ) -> FileRow:
     began = time.perf_counter()
     row = _unread(item, file_id)
     stage, n_windows, meter = "open", 0, None
     try:
-        with open_item(item) as (source, sha256):
+        with opener.open(item) as (source, sha256):
             row = replace(row, sha256=sha256)
             recorded = recorded_at(item.uri, source)
             if recorded is not None:

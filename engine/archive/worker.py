@@ -7,6 +7,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from engine.archive.items import Opener
 from engine.archive.shard import run_shard
 from engine.archive.store import Store
 from engine.errors import Cancelled, EngineError
@@ -72,8 +73,9 @@ def work(connection: Connection, model: str, device: str, folder: Path, settings
         opened = Model.open(model, device, threads=1)
         store = Store(folder, settings)
         connection.send(Ready())
-        while (task := connection.recv()) is not None:
-            connection.send(ShardDone(_do(opened, task, store, connection)))
+        with Opener() as opener:
+            while (task := connection.recv()) is not None:
+                connection.send(ShardDone(_do(opened, opener, task, store, connection)))
     except (EOFError, BrokenPipeError, ConnectionResetError, Cancelled):
         return  # the run has ended, with or without a word
     except (EngineError, OSError) as error:
@@ -82,11 +84,12 @@ def work(connection: Connection, model: str, device: str, folder: Path, settings
         _say(connection, Stopped(f"expected a shard to be done, a worker failed:\n{traceback.format_exc()}"))
 
 
-def _do(model: Model, task: Task, store: Store, connection: Connection) -> ShardReport:
+def _do(model: Model, opener: Opener, task: Task, store: Store, connection: Connection) -> ShardReport:
     return run_shard(
         model,
         task.shard,
         store,
+        opener=opener,
         excluded=task.excluded,
         begun=lambda file_id: connection.send(Begun(file_id)),
         done=lambda row: connection.send(ItemDone(row.duration_s or 0.0, row.error is not None)),
