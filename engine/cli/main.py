@@ -15,7 +15,6 @@ from engine.cli.tag import tag
 from engine.errors import Cancelled, ConfigError, EngineError
 
 ALL_DONE, FATAL, USAGE, INTERRUPTED = 0, 1, 2, 130
-CODES = {ConfigError: USAGE, Cancelled: INTERRUPTED}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -62,7 +61,8 @@ def main() -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), FATAL)
     except EngineError as error:
-        return _fail(str(error), next((code for kind, code in CODES.items() if isinstance(error, kind)), FATAL))
+        code = USAGE if isinstance(error, ConfigError) else INTERRUPTED if isinstance(error, Cancelled) else FATAL
+        return _fail(str(error), code)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader, head for one, has what it wanted
