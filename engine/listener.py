@@ -62,7 +62,7 @@ class Listener:
 
     def push(self, block: NDArray[np.float32]) -> Iterator[Window]:
         """Yield the windows that ``block`` completes."""
-        yield from self._listen(self._cutter.push(block))
+        return self._listen(self._cutter.push(block))
 
     def flush(self) -> Iterator[Window]:
         """Yield what is left: windows that waited for a batch, and the last one."""
@@ -78,17 +78,16 @@ class Listener:
             if len(self._waiting) == self._options.batch_size:
                 yield from self._run_waiting()
 
-    def _run_waiting(self) -> Iterator[Window]:
+    def _run_waiting(self) -> list[Window]:
         if not self._waiting:
-            return
+            return []
         waiting, self._waiting = self._waiting, []
         contents = [content for _, content in waiting]
         # A GPU prepares itself anew for every other shape: batches have 1, 2, 4 ... windows, or as many as go into one.
         size = min(1 << (len(contents) - 1).bit_length(), self._options.batch_size)
         contents += contents[-1:] * (size - len(contents))
         outputs = self._network.run(contents, self._state)
-        for (cut, _), values in zip(waiting, outputs, strict=False):
-            yield self._window(cut, values)
+        return [self._window(cut, values) for (cut, _), values in zip(waiting, outputs, strict=False)]
 
     def _content(self, cut: Cut) -> NDArray[np.float32]:
         front_end = self._front_end

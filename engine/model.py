@@ -170,9 +170,10 @@ class Model:
             As for ``windows``.
         Cancelled
         """
-        resolved = self._resolved(self.sample_rate, options)
-        with open_audio(source, sample_rate=self.sample_rate, channel=channel) as reader:
-            listener = self._listener(resolved, self.sample_rate, reader.label)
+        rate = self.sample_rate
+        resolved = self._resolved(rate, options)
+        with open_audio(source, sample_rate=rate, channel=channel) as reader:
+            listener = self._listener(resolved, rate, reader.label)
             windows = []
             for window in _heard(listener, reader.blocks(max(BLOCK_SAMPLES, resolved.window))):
                 windows.append(window)
