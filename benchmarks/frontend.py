@@ -188,7 +188,9 @@ def run(arguments: argparse.Namespace) -> None:
         "banks": [],
     }
     others = {
-        isa: OtherInstructionSet(isa, threads, arguments.clock) for isa in INSTRUCTION_SETS if not _kernels.isa().startswith(isa)
+        isa: OtherInstructionSet(isa, threads, arguments.clock)
+        for isa in INSTRUCTION_SETS
+        if not _kernels.isa().startswith(isa)
     }
     others = {isa: other for isa, other in others.items() if other.ask(["c", 1]) == isa}
     for batch in arguments.batch:
