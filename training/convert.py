@@ -120,7 +120,7 @@ def convert(
         attribution=attribution,
         commit="",
     )
-    return export(published.network, card, output, published.shortest)
+    return export(published.network, card, output, shortest=published.shortest)
 
 
 def _cnn14(checkpoint: Path) -> Published:

@@ -36,9 +36,10 @@ def export(
     network: nn.Module,
     card: ModelCard,
     path: Path,
-    shortest: int | None = 1,
     variants: Sequence[str] = (),
     calibration: Path | None = None,
+    *,
+    shortest: int | None = 1,
 ) -> ModelCard:
     """Write ``network`` with ``card`` to ``path``, by temporary name and rename; return the card as written.
 
@@ -49,13 +50,13 @@ def export(
     card : ModelCard
         Its golden check is computed here, through the engine; its score kind is applied to the logits.
     path : Path
-    shortest : int or None
-        The fewest frames that the network takes; None where it takes those of the card's window and no other number,
-        which is then written into the graph.
     variants : sequence of str
         Variants to write beside it, as ``engine.convert.convert_model`` does.
     calibration : Path or None
         Folder of the recordings that those are calibrated on and compared with; int8 needs one.
+    shortest : int or None
+        The fewest frames that the network takes; None where it takes those of the card's window and no other number,
+        which is then written into the graph.
 
     Raises
     ------
