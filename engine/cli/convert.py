@@ -37,6 +37,7 @@ def convert(
     Examples:
       engine models convert esc10 --variants waveform -o variants/
       engine models convert esc10 --variants int8,fp16 --calibration recordings/ -o variants/
+      engine models convert ./mine.onnx --variants int8 --calibration clips/ --labels-csv clips.csv
     """  # noqa: D301  (click wants the character \b before lines that it must not wrap)
     from engine.convert import VARIANTS, convert_model, read_recordings
     from engine.model import Model

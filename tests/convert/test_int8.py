@@ -9,13 +9,15 @@ import numpy as np
 import onnx
 import pytest
 
+from engine import Tagger
 from engine.convert import int8
 from engine.convert.agreement import Agreement
 from engine.convert.candidate import open_candidate
 from engine.convert.int8 import MIN_RECORDINGS, passes, to_int8
 from engine.convert.quantizer import Quantizer, feeds_of
-from engine.convert.recordings import Recording
+from engine.convert.recordings import Recording, read_recordings
 from engine.errors import ConfigError, ModelError
+from engine.registry import find_model
 from tests import tiny_models
 from tests.convert import networks
 
@@ -126,6 +128,16 @@ def fragile(spread=3e4):
     for name, values in (("c1", first), ("c2", second)):
         weights[name].CopyFrom(onnx.numpy_helper.from_array(values, name))
     return model
+
+
+def test_the_shipped_model_agrees_on_real_recordings(shared_data):
+    path = find_model("esc10")
+    card = Tagger(path, "cpu", 1).card
+    made = to_int8(onnx.load(path), card, read_recordings(shared_data / "esc10_dev", card)[::3])
+    assert (made.layers, made.left_out) == (9, 0)
+    assert made.agreement.recordings == 26
+    assert made.agreement.accuracy_drop == 0
+    assert made.agreement.embedding_cosine > 0.999
 
 
 def test_a_layer_that_hurts_stays_in_32_bits():

@@ -18,6 +18,7 @@ from engine.convert.waveform import to_waveform
 from engine.convert.waveform_parity import TOLERANCE, check_waveform
 from engine.errors import ModelError
 from engine.frontend import PRESETS, FrontendConfig
+from engine.registry import find_model
 from tests import tiny_models
 from tests.convert import networks
 
@@ -114,10 +115,35 @@ def test_every_way_to_fill_a_last_window(pad):
     assert_same_clips(original, variant, [1, 50, 199, 3000, RATE + 1, RATE + 5000])
 
 
-def test_fixed_lengths_stay_fixed():
+FRAMES_PADDED = {
+    "pad": "frames",
+    "input": ModelInput("log_mel", "log_mel", ("batch", "time", "mel"), frame_padding=-3.0),
+}
+
+
+def test_windows_longer_than_the_cards_lose_no_frame():
+    original = (tiny_models.log_mel_network(), tiny_models.log_mel_card(**FRAMES_PADDED))
+    model, other = open_candidate(*original), open_candidate(*to_waveform(*original))
+    source = (noise(4 * RATE), RATE)
+    expected, got = (heard(source, window_s=2.0, hop_s=2.0) for heard in (model, other))
+    np.testing.assert_allclose(got.scores, expected.scores, atol=TOLERANCE)
+
+
+def fixed_network():
     network = tiny_models.log_mel_network()
     dims = network.graph.input[0].type.tensor_type.shape.dim
     dims[0].dim_value, dims[1].dim_value = 1, tiny_models.FRONTEND.n_frames(RATE)
+    return network
+
+
+def test_a_fixed_length_with_filled_frames_takes_short_windows():
+    original = (fixed_network(), tiny_models.log_mel_card(**FRAMES_PADDED))
+    variant = to_waveform(*original)
+    assert_same_clips(original, variant, [1, 1234, RATE, RATE + 1234])
+
+
+def test_fixed_lengths_stay_fixed():
+    network = fixed_network()
     model, card = to_waveform(network, tiny_models.log_mel_card())
     assert open_candidate(model, card)._network.fixed_time == RATE
     assert check_waveform((network, tiny_models.log_mel_card()), (model, card)) < TOLERANCE
@@ -185,10 +211,9 @@ def test_a_variant_that_computes_something_else_is_found(damage):
 
 
 def test_the_shipped_model_hears_the_same(shared_data):
-    path = "esc10"
-    model = onnx.load(str(Tagger(path, "cpu", 1)._model._session._arguments[0]))
+    path = find_model("esc10")
     tagger = Tagger(path, "cpu", 1)
-    variant = open_candidate(*to_waveform(model, tagger.card))
+    variant = open_candidate(*to_waveform(onnx.load(path), tagger.card))
     recordings = sorted((shared_data / "esc10_dev" / "audio").glob("*.ogg"))[::29]
     for recording in recordings:
         source = load(recording)
