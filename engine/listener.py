@@ -96,7 +96,8 @@ class Listener:
         samples = cut.samples
         if front_end.n_frames(samples.size) == 0:
             # Only a last window that is left short is that short; zeros complete its one frame: nothing is dropped.
-            shortest = max(front_end.config.win_length, front_end.config.hop_length)
+            config = front_end.config
+            shortest = max(config.win_length, config.hop_length, config.n_samples(1))
             samples = np.pad(samples, (0, shortest - samples.size))
         try:
             frames = front_end(samples)

@@ -108,14 +108,23 @@ def test_any_length_gives_scores(open_model, framing, n_samples, pad):
     assert clip.windows[-1].end_s == clip.duration_s
 
 
-def test_a_tail_shorter_than_a_frame_is_completed_with_zeros_not_dropped(open_model, tmp_path):
-    whole_frames = FRONTEND.from_dict(FRONTEND.to_dict() | {"framing": "valid"})
-    model = open_model(card=log_mel_card(frontend=whole_frames, pad="none", hop=RATE))
+@pytest.mark.parametrize(
+    ("changes", "completed"),
+    [
+        ({"framing": "valid"}, FRONTEND.win_length),
+        ({"framing": "valid", "preemphasis": 0.97, "preemphasis_scope": "clip"}, FRONTEND.win_length + 1),
+        ({"framing": "center_trimmed", "win_length": 50, "n_fft": 255}, FRONTEND.hop_length + 1),
+    ],
+)
+def test_a_tail_shorter_than_a_frame_is_completed_with_zeros_not_dropped(open_model, tmp_path, changes, completed):
+    frontend = FRONTEND.from_dict(FRONTEND.to_dict() | changes)
+    model = open_model(card=log_mel_card(frontend=frontend, pad="none", hop=RATE))
     clip = model((NOISE[: RATE + 3], RATE))
-    frame = np.zeros(FRONTEND.win_length, np.float32)
+    frame = np.zeros(completed, np.float32)
     frame[:3] = NOISE[RATE : RATE + 3]
     assert len(clip.windows) == 2
-    np.testing.assert_array_equal(clip.windows[1].scores, by_hand(tmp_path / "model.onnx", frame, whole_frames)[0])
+    assert frontend.n_frames(completed) == 1
+    np.testing.assert_array_equal(clip.windows[1].scores, by_hand(tmp_path / "model.onnx", frame, frontend)[0])
 
 
 def test_first_window_does_not_depend_on_what_follows(open_model):
