@@ -102,17 +102,9 @@ def add_log_mel(graph: NodeList, config: FrontendConfig, waveform: str) -> str:
     return _finished(graph, config, _logarithm(graph, config, mel))
 
 
-def shortest_input(config: FrontendConfig) -> int:
-    """Return the number of samples from which on there is a frame."""
-    n = 1
-    while config.n_frames(n) == 0:
-        n += 1
-    return n
-
-
 def _signal(graph: NodeList, config: FrontendConfig, waveform: str) -> str:
     signal = waveform
-    if (shortest := shortest_input(config)) > 1:
+    if (shortest := config.n_samples(1)) > 1:
         n = graph.length(signal, 1)
         completed = graph.constant([max(config.win_length, config.hop_length, shortest)])
         short = graph.add("Less", n, graph.constant([shortest]))

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from engine.convert.dft import FactoredDFT
-from engine.convert.log_mel_graph import NodeList, add_log_mel, shortest_input
+from engine.convert.log_mel_graph import NodeList, add_log_mel
 from engine.frontend import PRESETS, FrontendConfig, LogMel
 from tests import oracles
 
@@ -59,7 +59,7 @@ def assert_same_frames(graph, config, waveforms, tolerance=TOLERANCE):
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset(name):
     config = PRESETS[name]
-    graph, shortest = Graph(config), shortest_input(config)
+    graph, shortest = Graph(config), config.n_samples(1)
     for n in (shortest, config.win_length + 1, config.sample_rate // 3, config.sample_rate + 17):
         for batch in (1, 3):
             assert_same_frames(graph, config, noise((batch, n), seed=n))
@@ -94,7 +94,7 @@ SETTINGS = {
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_and_length(name, opset):
     config = replace(SMALL, **SETTINGS[name])
-    graph, shortest = Graph(config, opset), shortest_input(config)
+    graph, shortest = Graph(config, opset), config.n_samples(1)
     for n in sorted({shortest, shortest + 1, 30, 49, 50, 51, 171, 400, 1013}):
         if n >= shortest:
             # A few samples, mirrored again and again, are a tone: see the test of quiet bands below.
@@ -107,9 +107,7 @@ def test_every_setting_and_length(name, opset):
 @pytest.mark.parametrize("name", ["dc", "whisper", "kaldi", "efficientat", "long_hop_valid"])
 def test_an_input_too_short_for_a_frame_is_completed_with_zeros(name):
     config = replace(SMALL, **SETTINGS[name])
-    shortest = shortest_input(config)
-    assert config.n_frames(shortest) == 1
-    assert config.n_frames(shortest - 1) == 0
+    shortest = config.n_samples(1)
     clip = noise((1, max(shortest - 1, 1)))
     completed = np.zeros((1, max(config.win_length, config.hop_length, shortest)), np.float32)
     completed[:, : clip.shape[1]] = clip
