@@ -59,7 +59,7 @@ def test_variants_are_written_beside_it(tmp_path: Path) -> None:
         noise = generator.normal(0, 0.1, 4000 + index)
         soundfile.write(tmp_path / f"audio/{index}.wav", noise, 8000, subtype="FLOAT")
     path = tmp_path / "run" / "small.onnx"
-    card = export(small_network(), small_card(), path, ("waveform", "fp16"), calibration=tmp_path / "audio")
+    card = export(small_network(), small_card(), path, variants=("waveform", "fp16"), calibration=tmp_path / "audio")
     names = {path.name, f"{card.name}-waveform.onnx", f"{card.name}-fp16.onnx"}
     assert {written.name for written in path.parent.iterdir()} == names
     metrics = verify_model(path.with_name(f"{card.name}-waveform.onnx")).card.metrics
