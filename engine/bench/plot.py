@@ -50,15 +50,17 @@ def plot_report(report: Report) -> bytes:
 
 
 def _draw_latency(axes: Any, rows: list[Row]) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     for row in rows:
         seconds = np.sort(np.concatenate(row.blocks_s))
         share = np.arange(1, len(seconds) + 1) / len(seconds)
         axes.step(seconds * 1e3, share, where="post", label=f"{_name(row)}: {row.title}")
     axes.set(xscale="log", xlabel="latency in ms", ylabel="share of repeats", ylim=(0, 1.02), title="Latency")
-    axes.xaxis.set_major_formatter(_plain)
-    axes.xaxis.set_minor_formatter(_plain)
-    axes.tick_params(axis="x", which="minor", labelsize=7)
-    axes.grid(alpha=0.3, which="both")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.3)
     axes.legend(fontsize=7, loc="lower right")
 
 
@@ -74,10 +76,6 @@ def _draw_throughput(axes: Any, rows: list[Row]) -> None:
     axes.set_xticks(counts, list(map(str, counts)))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, loc="best")
-
-
-def _plain(value: float, _position: int) -> str:
-    return f"{value:g}"
 
 
 def _name(row: Row) -> str:
