@@ -139,12 +139,10 @@ class RemoteTree:
 
     def entries(self, folder: str) -> Iterator[Entry]:
         """Give what lies directly under a prefix."""
-        own = self._files._strip_protocol(folder).rstrip("/")  # noqa: SLF001
         for info in sorted(self._files.ls(folder, detail=True), key=lambda info: info["name"].rstrip("/")):
             path = info["name"].rstrip("/")
             name = path.rpartition("/")[2]
-            # Stores list the empty object that stands for a folder among what is in it.
-            if path != own and not name.startswith("."):
+            if not name.startswith("."):
                 yield Entry(name, self._url(path), None if info["type"] == "directory" else self._item(info))
 
     def matches(self, pattern: str) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 import sys
 import tempfile
 import threading
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from engine.archive.recorded import recorded_at
 from engine.audio import load
 from engine.errors import AudioError, ConfigError
 from tests.archive.containers_written import tarred, zipped
-from tests.encoded_audio import encoded, noise
+from tests.encoded_audio import Failing, encoded, noise
 
 DATA = encoded(noise(3000))
 
@@ -193,13 +195,56 @@ def test_damage_in_a_tar_file_leaves_what_lies_before(tmp_path, mode):
     path = tarred(tmp_path / "a.tar", {name: os.urandom(5000) for name in names}, mode)
     path.write_bytes(path.read_bytes()[:18_000])
     with Opener() as opener:
-        for name, good in (("1.wav", True), ("5.wav", False), ("0.wav", True), ("3.wav", False), ("1.wav", True)):
+        for name, good in (
+            ("1.wav", True),
+            ("0.wav", True),
+            ("5.wav", False),
+            ("0.wav", True),
+            ("3.wav", False),
+            ("1.wav", True),
+        ):
             try:
                 with opener.open(Item(f"tar://{name}::{path}")) as (source, _):
                     assert len(source.read()) == 5000
                 assert good
             except AudioError:
                 assert not good
+
+
+def test_a_container_is_opened_again_after_an_error(tmp_path, memory, monkeypatch):
+    names = [f"{k}.wav" for k in range(4)]
+    memory.pipe("/a.zip", zipped(tmp_path / "a.zip", dict.fromkeys(names, DATA), zipfile.ZIP_STORED).read_bytes())
+    handles = []
+
+    def open_url(url):
+        # The first connection is lost for good after some reads.
+        handles.append(Failing(memory.cat("/a.zip"), ConnectionError("reset by peer"), 40 if not handles else 10**9))
+        return handles[-1]
+
+    monkeypatch.setattr(containers, "open_url", open_url)
+    results = []
+    with Opener() as opener:
+        for name in names * 10:
+            try:
+                with opener.open(Item(f"zip://{name}::memory://a.zip")) as (source, _):
+                    results.append(source.read() == DATA)
+            except AudioError as error:
+                assert "ConnectionError: reset by peer" in str(error)
+                results.append(False)
+    assert results.count(False) == 1
+    assert len(handles) == 2
+
+
+def test_a_long_tar_file_takes_no_more_memory(tmp_path):
+    peaks = []
+    for n_members in (200, 4000):
+        path = tarred(tmp_path / f"{n_members}.tar", {f"{k:05}.wav": b"a" for k in range(n_members)})
+        tracemalloc.start()
+        with contextlib.closing(containers.open_container("tar", str(path))) as container:
+            assert sum(1 for _ in container.members()) == n_members
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
 
 
 def test_members_that_cannot_be_read(tmp_path):
