@@ -195,20 +195,13 @@ def test_damage_in_a_tar_file_leaves_what_lies_before(tmp_path, mode):
     path = tarred(tmp_path / "a.tar", {name: os.urandom(5000) for name in names}, mode)
     path.write_bytes(path.read_bytes()[:18_000])
     with Opener() as opener:
-        for name, good in (
-            ("1.wav", True),
-            ("0.wav", True),
-            ("5.wav", False),
-            ("0.wav", True),
-            ("3.wav", False),
-            ("1.wav", True),
-        ):
+        for k in (1, 0, 5, 0, 3, 1):
             try:
-                with opener.open(Item(f"tar://{name}::{path}")) as (source, _):
+                with opener.open(Item(f"tar://{k}.wav::{path}")) as (source, _):
                     assert len(source.read()) == 5000
-                assert good
+                assert k < 3
             except AudioError:
-                assert not good
+                assert k >= 3
 
 
 def test_a_container_is_opened_again_after_an_error(tmp_path, memory, monkeypatch):
@@ -229,9 +222,9 @@ def test_a_container_is_opened_again_after_an_error(tmp_path, memory, monkeypatc
                 with opener.open(Item(f"zip://{name}::memory://a.zip")) as (source, _):
                     results.append(source.read() == DATA)
             except AudioError as error:
-                assert "ConnectionError: reset by peer" in str(error)
-                results.append(False)
-    assert results.count(False) == 1
+                results.append(str(error))
+    assert results.count(True) == 39
+    assert sum("ConnectionError: reset by peer" in str(result) for result in results) == 1
     assert len(handles) == 2
 
 
