@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.archive.riff import info_comment, read_chunks
 from engine.archive.uri import file_name
+from engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +32,15 @@ _AUDIOMOTH_TIME = re.compile(
     r"(\(UTC(?:([+-])(\d{1,2})(?::(\d\d))?)?\) )?by \S*Moth"
 )
 _NAME_TIME = re.compile(r"(?<!\d)((?:19|20)\d{6})([_T-]?)(\d{6})(Z|[+-]\d{4}(?!\d))?(?!\d)")
+# What the codes of strptime stand for in a name.
+_CODES = {
+    **dict.fromkeys(("%m", "%d", "%H", "%M", "%S", "%y"), r"\d\d"),
+    "%Y": r"\d{4}",
+    "%j": r"\d{3}",
+    "%f": r"\d{1,6}",
+    "%z": r"(?:Z|[+-]\d\d:?\d\d)",
+    "%%": "%",
+}
 _HEX_NAME = re.compile(r"([0-7][0-9A-F]{7})\.[A-Za-z0-9]+")
 
 
@@ -52,11 +63,11 @@ class Recorded:
     origin: str
 
 
-def recorded_at(uri: str, source: Any) -> Recorded | None:
+def recorded_at(uri: str, source: Any, pattern: str | None = None) -> Recorded | None:
     """Return when a recording was made, None where nothing says so.
 
-    What is inside a WAV file comes before its name: GUANO, then AudioMoth's comment, then the Broadcast Wave chunk
-    (``bext``). A time that cannot be is passed over.
+    A pattern that is given comes first. What is inside a WAV file comes before the names that are known: GUANO, then
+    AudioMoth's comment, then the Broadcast Wave chunk (``bext``). A time that cannot be is passed over.
 
     Names that are known hold YYYYMMDD_HHMMSS, as Song Meters and AudioMoths write them, also with "T", "-" or nothing
     for "_", followed by "Z" for UTC, or after "T" by an offset such as +1000; or they are eight hexadecimal digits,
@@ -68,7 +79,17 @@ def recorded_at(uri: str, source: Any) -> Recorded | None:
         The name.
     source : path or binary file object
         The recording; a file object keeps its position.
+    pattern : str, optional
+        How names hold the time, in the codes of ``strptime`` from %Y %y %m %d %j %H %M %S %f %z, with at least a date
+        and an hour: "%d-%m-%Y %Hh%M" finds it in "hut 06-04-2018 19h17 b.wav".
+
+    Raises
+    ------
+    ConfigError
+        The pattern has other codes, one of them twice, or no whole date and hour.
     """
+    if pattern is not None and (recorded := _by_pattern(file_name(uri), pattern)) is not None:
+        return recorded
     if not hasattr(source, "read"):
         with Path(source).open("rb") as file:
             return _from_chunks(file) or _from_name(file_name(uri))
@@ -138,6 +159,30 @@ def _from_name(name: str) -> Recorded | None:
     hexadecimal = _HEX_NAME.fullmatch(name)
     seconds = int(hexadecimal[1], 16) if hexadecimal else 0
     return _recorded(datetime.fromtimestamp(seconds, UTC), "name") if seconds >= _FIRST_HEX_NAME else None
+
+
+def _by_pattern(name: str, pattern: str) -> Recorded | None:
+    for field in _expression(pattern).finditer(name):
+        try:
+            return _recorded(datetime.strptime(field[0], pattern), "name")  # noqa: DTZ007 - the recorder's clock
+        except ValueError:
+            continue
+    return None
+
+
+@lru_cache(maxsize=8)
+def _expression(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(%.?)", pattern)
+    codes = set(parts[1::2])
+    repeated = any(parts.count(code) > 1 for code in codes - {"%%"})
+    dated = bool(codes & {"%Y", "%y"}) and (codes >= {"%m", "%d"} or "%j" in codes) and "%H" in codes
+    if not codes <= set(_CODES) or not dated or repeated:
+        raise ConfigError(
+            f"expected a pattern of {' '.join(_CODES)}, each once, with a date and an hour, got {pattern!r}; write "
+            "'%Y%m%d_%H%M%S' for example"
+        )
+    expression = "".join(_CODES[part] if part in _CODES else re.escape(part) for part in parts)
+    return re.compile(rf"(?<!\d){expression}(?!\d)")
 
 
 def _recorded_parts(*parts: int, origin: str, microsecond: int = 0, offset: int | None = None) -> Recorded | None:

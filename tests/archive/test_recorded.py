@@ -11,6 +11,7 @@ import pytest
 
 from engine.archive.recorded import Recorded, recorded_at
 from engine.archive.riff import MAX_CHUNKS, info_comment, read_chunks
+from engine.errors import ConfigError
 
 SENTENCE = "Recorded at 19:17:30 06/04/2018 (UTC{}) by AudioMoth 0FE081F80FE081F0 at gain setting 2"
 AT = datetime(2018, 4, 6, 19, 17, 30)
@@ -153,6 +154,32 @@ def test_names(name, begin, offset):
 )
 def test_names_that_say_nothing(name):
     assert recorded(b"", name) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "begin", "offset"),
+    [
+        ("%d-%m-%Y %Hh%M", "hut 06-04-2018 19h17 b.wav", AT.replace(second=0), None),
+        ("%y%j.%H%M%S", "x.18096.191730.wav", AT, None),
+        ("%Y%m%d%H%M%S%z", "20180406191730+0530.wav", AT, 330),
+        ("%H_%d.%m.%Y[a]", "99_99.99.2018[a] 19_06.04.2018[a].wav", AT.replace(minute=0, second=0), None),
+        ("%Y%m%d_%H%M%S_%f", "20180406_191730_25.wav", AT.replace(microsecond=250000), None),
+        ("%%%Y%m%d%H", "%2018040619.wav", AT.replace(minute=0, second=0), None),
+    ],
+)
+def test_a_pattern_of_ones_own(pattern, name, begin, offset):
+    inside = wav(guano("2001-01-01T01:01:01Z"))
+    assert recorded_at(name, io.BytesIO(inside), pattern) == Recorded(begin, offset, "name")
+    assert recorded_at("clip.wav", io.BytesIO(inside), pattern).origin == "guano"
+    assert recorded_at("20180406_191730.wav", io.BytesIO(b""), "%y%j.%H%M%S") == Recorded(AT, None, "name")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", "%Y", "%Y%m%d", "%H%M", "%Y%m%d %H %A", "%Y%m%d%H%", "*.wav", "%c", "%Y%m%d%H_%H"]
+)
+def test_patterns_that_give_no_time(pattern):
+    with pytest.raises(ConfigError, match="expected a pattern of"):
+        recorded_at("x.wav", io.BytesIO(b""), pattern)
 
 
 def test_a_file_object_keeps_its_position_and_begins_there():
