@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from engine.archive.items import Item
+from engine.archive.read import Archive, open_archive
 from engine.archive.run import Summary, run
 from engine.archive.scan import scan
 from engine.archive.supervisor import Progress
 
-__all__ = ["Item", "Progress", "Summary", "run", "scan"]
+__all__ = ["Archive", "Item", "Progress", "Summary", "open_archive", "run", "scan"]

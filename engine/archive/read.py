@@ -1,0 +1,182 @@
+"""Reading an archive back: tables as they were written, and labels with their scores, in bounded memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.archive.arrow import parquet, pyarrow
+from engine.archive.store import Store
+from engine.errors import ArchiveError, ConfigError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Collection, Iterator, Mapping
+
+    from engine.archive.settings import ArchiveSettings
+
+# Windows at a time: some megabytes of scores.
+_BATCH_ROWS = 4096
+
+
+def open_archive(folder: str | os.PathLike[str]) -> Archive:
+    """Open the folder of an archive for reading, also one that is not finished.
+
+    Raises
+    ------
+    ConfigError
+        There is no archive, or pyarrow is missing.
+    """
+    store, _ = Store.open(Path(folder))
+    return Archive(Path(folder), store.settings)
+
+
+class Archive:
+    """What a run has written; made by ``open_archive``.
+
+    Attributes
+    ----------
+    folder : Path
+    settings : ArchiveSettings
+        The model, and how it was applied.
+    labels : tuple of str
+        Of the scores, in their order; empty where tags are not a product.
+    """
+
+    def __init__(self, folder: Path, settings: ArchiveSettings) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.labels = settings.labels
+
+    def files(self) -> Iterator[Any]:
+        """Give the recordings of the shards that are done, a pyarrow record batch at a time.
+
+        Raises
+        ------
+        ArchiveError
+            A table is damaged.
+        """
+        for path in self._shards():
+            yield from self._batches(path.with_suffix(".files.parquet"))
+
+    def failures(self) -> Iterator[dict[str, Any]]:
+        """Give the rows of ``files`` that have an error: recordings that could not be used, or not to their end."""
+        for batch in self.files():
+            yield from batch.filter(pyarrow().compute.is_valid(batch["error"])).to_pylist()
+
+    def windows(self, columns: Collection[str] | None = None) -> Iterator[Any]:
+        """Give the windows in the order of the recordings, a pyarrow record batch at a time.
+
+        Parameters
+        ----------
+        columns : collection of str, optional
+            Of file_id, start_s, end_s, time, scores and embedding; all that there are by default.
+
+        Raises
+        ------
+        ArchiveError
+            A table is damaged.
+        """
+        for path in self._shards():
+            yield from self._batches(path, columns)
+
+    def tags(
+        self, labels: Collection[str] | None = None, min_score: float | Mapping[str, float] | None = None
+    ) -> Iterator[Any]:
+        """Give one row for each window and label, window by window, a pyarrow record batch at a time.
+
+        Parameters
+        ----------
+        labels : collection of str, optional
+            All by default; rows of a window come in the order of the model's labels.
+        min_score : float or Mapping from label to float, optional
+            The score from which a row is given, for all labels or for each; labels that a mapping lacks are not given.
+
+        Yields
+        ------
+        pyarrow.RecordBatch
+            file_id, uri, start_s, end_s (seconds from the recording's start), time (timestamp or null), label, score.
+
+        Raises
+        ------
+        ConfigError
+            A label that the archive does not have.
+        ArchiveError
+            A table is damaged.
+        """
+        chosen = self._chosen(labels, min_score)
+        for path in self._shards():
+            names = self._names(path)
+            for batch in self._batches(path, ("file_id", "start_s", "end_s", "time", "scores")):
+                yield from self._tags(batch, chosen, names)
+
+    def _tags(self, batch: Any, chosen: dict[str, float], names: Mapping[int, str]) -> Iterator[Any]:
+        pa = pyarrow()
+        columns = [self.labels.index(label) for label in self.labels if label in chosen]
+        least = np.array([chosen[self.labels[column]] for column in columns])
+        scores = np.asarray(batch["scores"].flatten()).reshape(len(batch), len(self.labels))[:, columns]
+        rows, places = np.nonzero(scores >= least)
+        if not len(rows):
+            return
+        taken = batch.take(pa.array(rows))
+        label_of = pa.array([self.labels[column] for column in columns])
+        yield pa.record_batch(
+            {
+                "file_id": taken["file_id"],
+                "uri": pa.array([names[file_id] for file_id in taken["file_id"].to_pylist()]),
+                "start_s": taken["start_s"],
+                "end_s": taken["end_s"],
+                "time": taken["time"],
+                "label": label_of.take(pa.array(places)),
+                "score": pa.array(scores[rows, places]),
+            }
+        )
+
+    def _chosen(
+        self, labels: Collection[str] | None, min_score: float | Mapping[str, float] | None
+    ) -> dict[str, float]:
+        """Return the labels that are wanted, each with the score from which."""
+        if not self.labels:
+            raise ConfigError(f"expected an archive with tags, {self.folder} has embeddings only; run it with tags")
+        if isinstance(labels, str):
+            raise ConfigError(f"expected a list of labels, got {labels!r}; write [{labels!r}]")
+        if min_score is None or isinstance(min_score, int | float):
+            least = dict.fromkeys(self.labels, -np.inf if min_score is None else float(min_score))
+        else:
+            least = dict(min_score)
+        unknown = sorted({*(labels or ()), *least} - set(self.labels))
+        if unknown:
+            raise ConfigError(f"expected labels of {self.folder}, got {unknown}; it has {list(self.labels)}")
+        return {label: score for label, score in least.items() if labels is None or label in labels}
+
+    def _names(self, path: Path) -> dict[int, str]:
+        batches = self._batches(path.with_suffix(".files.parquet"), ("file_id", "uri"))
+        return {row["file_id"]: row["uri"] for batch in batches for row in batch.to_pylist()}
+
+    def _shards(self) -> list[Path]:
+        """Return the tables of windows that are done, in order; they take their names last."""
+        paths = (self.folder / "shards").glob("*.parquet")
+        return sorted(path for path in paths if path.stem.isdigit() and path.with_suffix(".files.parquet").exists())
+
+    def _batches(self, path: Path, columns: Collection[str] | None = None) -> Iterator[Any]:
+        damaged = f"expected an intact table of this archive at {path}, got"
+        remedy = "run again with --resume, which writes it anew"
+        try:
+            with parquet().ParquetFile(path, page_checksum_verification=True) as file:
+                settings = (file.schema_arrow.metadata or {}).get(b"engine.settings", b"{}")
+                if json.loads(settings) != self.settings.to_dict():
+                    raise ArchiveError(f"{damaged} one of other settings; {remedy}")
+                names = file.schema_arrow.names if columns is None else list(columns)
+                unknown = sorted(set(names) - set(file.schema_arrow.names))
+                if unknown:
+                    raise ConfigError(
+                        f"expected columns among {file.schema_arrow.names}, got {unknown}; leave them out"
+                    )
+                yield from file.iter_batches(_BATCH_ROWS, columns=names)
+        except (OSError, ValueError, pyarrow().ArrowException) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ArchiveError(f"{damaged} {' '.join(str(error).split())}; {remedy}") from error
