@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from engine.archive.containers import container_kind, open_container
 from engine.archive.items import Item, reason
 from engine.archive.lists import LIST_SUFFIXES, read_list
+from engine.archive.remote import filesystem
 from engine.archive.trees import LocalTree, RemoteTree
 from engine.archive.uri import Member, check_storable, file_name, is_url, member_of
 from engine.errors import AudioError, ConfigError, EngineError
@@ -157,7 +158,7 @@ class _Input:
             yield self._tree.item(place), self._tree.identity(place)
 
     def _list(self, place: str, names: Iterable[str]) -> Iterator[tuple[Item, str]]:
-        local = LocalTree()
+        local, schemes = LocalTree(), set()
         for name in names:
             check_storable(name)
             if not self._choice.takes(name.replace(os.sep, "/")):
@@ -166,6 +167,10 @@ class _Input:
             location = name if member is None else member.container
             if not (is_url(location) or Path(location).is_absolute()):
                 location = self._tree.beside(place, location)
+            if is_url(location) and (scheme := location.partition("://")[0]) not in schemes:
+                # What cannot be read here at all is an error of the list, not of each recording.
+                filesystem(location)
+                schemes.add(scheme)
             identity = location if is_url(location) else local.identity(location)
             if member is not None:
                 yield Item(replace(member, container=location).uri), replace(member, container=identity).uri

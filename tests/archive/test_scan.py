@@ -319,6 +319,8 @@ def test_a_list_of_places_elsewhere(library, memory):
     expected = [rows[0], rows[2], rows[3]]
     assert uris(library / "list.csv", library / "a.zip") == expected
     assert [opening(uri) for uri in expected[:2]] == [b"a", b"m"]
+    (library / "list.csv").write_text("path\nhttps://example.org/a.wav\n")
+    assert "got 'https://example.org/a.wav'" in refusal(library / "list.csv", error=ConfigError)
     (library / "list.csv").write_text("path\ns3://key:secret@bucket/a.wav\n")
     assert "without a password" in refusal(library / "list.csv", error=ConfigError)
 
