@@ -6,9 +6,13 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, BinaryIO
 
+from engine.errors import ArchiveError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+PARTIAL = ".partial"
 
 
 @contextlib.contextmanager
@@ -21,7 +25,7 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def replace_path(path: Path) -> Iterator[Path]:
     """Give the name of a file to make; it is synchronised and takes the name ``path`` when the block ends."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
     try:
         yield partial
         with partial.open("rb+") as file:
@@ -29,8 +33,27 @@ def replace_path(path: Path) -> Iterator[Path]:
         partial.replace(path)
         _sync_folder(path.parent)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it would hide why
+            partial.unlink()
         raise
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what processes that were killed have left of their files."""
+    for path in folder.glob(f"*{PARTIAL}"):
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn an ``OSError`` into an ArchiveError that says what cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ArchiveError(
+            f"expected to write {folder}, got {error.strerror or error}; make room or change its permissions, then run "
+            "again with --resume"
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from engine.archive.durable import replace_file
+from engine.archive.durable import replace_file, writing
 from engine.archive.items import Item
 from engine.archive.settings import ArchiveSettings
 from engine.errors import ConfigError
@@ -78,71 +78,96 @@ def make_shards(
         yield Shard(index, first, tuple(held))
 
 
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """A manifest that has been read.
+    """A manifest, of which only the places of the shards are held: a million recordings need no memory here.
+
+    Parameters
+    ----------
+    path : Path
 
     Attributes
     ----------
     settings : ArchiveSettings
     model : str
-        What the model was opened with: a name or a path.
-    shards : tuple of Shard
-    """
-
-    settings: ArchiveSettings
-    model: str
-    shards: tuple[Shard, ...]
-
-    @property
-    def n_items(self) -> int:
-        """How many recordings there are."""
-        return sum(len(shard.items) for shard in self.shards)
-
-
-def write_plan(path: Path, settings: ArchiveSettings, model: str, shards: Iterable[Shard]) -> Plan:
-    """Write a manifest, whole or not at all, and return it; one JSON object per line, the settings first."""
-    kept = []
-    with replace_file(path) as file:
-        header = {"format": FORMAT, "version": VERSION, "model": model, "settings": settings.to_dict()}
-        file.write(_line(header))
-        for shard in shards:
-            kept.append(shard)
-            items = [[item.uri, item.size, item.modified] for item in shard.items]
-            file.write(_line({"shard": shard.index, "first": shard.first, "items": items}))
-    return Plan(settings, model, tuple(kept))
-
-
-def read_plan(path: Path) -> Plan:
-    """Return the plan in a manifest.
+        What the model was opened with: a name or an absolute path.
+    n_items : int
+        Recordings of all shards.
+    sizes : tuple of int
+        Recordings of each shard.
 
     Raises
     ------
     ConfigError
-        There is none, or it is damaged or of another version.
+        There is no manifest, or it is damaged or of another version.
     """
-    try:
-        header, *lines = path.read_bytes().splitlines()
-        values = json.loads(header)
-        if (values["format"], values["version"]) != (FORMAT, VERSION):
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            with path.open("rb") as file:
+                header = json.loads(file.readline())
+                if (header["format"], header["version"]) != (FORMAT, VERSION):
+                    raise ConfigError(
+                        f"expected a manifest of version {VERSION}, got version {header['version']!r} in {path}; use "
+                        "the sound-engine that made it"
+                    )
+                self.settings = ArchiveSettings.from_dict(header["settings"])
+                self.model: str = header["model"]
+                offsets: list[int] = []
+                sizes: list[int] = []
+                first = 0
+                for shard, offset in _shards_in(file):
+                    if (shard.index, shard.first) != (len(sizes), first):
+                        raise ValueError(f"shard {len(sizes)} is missing")
+                    offsets.append(offset)
+                    sizes.append(len(shard.items))
+                    first += len(shard.items)
+        except FileNotFoundError:
             raise ConfigError(
-                f"expected a manifest of version {VERSION}, got version {values['version']!r} in {path}; use the "
-                "sound-engine that made it"
-            )
-        shards = tuple(_shard(json.loads(line)) for line in lines)
-        return Plan(ArchiveSettings.from_dict(values["settings"]), values["model"], shards)
-    except FileNotFoundError:
-        raise ConfigError(f"expected an archive, found no manifest at {path}; run engine archive run first") from None
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, ConfigError):
+                f"expected an archive, found no manifest at {path}; run engine archive run first"
+            ) from None
+        except ConfigError:
             raise
-        raise ConfigError(
-            f"expected the manifest of an archive at {path}, it is damaged: {error}; start anew"
-        ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"expected the manifest of an archive at {path}, it is damaged: {error}; start anew in another folder"
+            ) from error
+        self._offsets = tuple(offsets)
+        self.sizes = tuple(sizes)
+        self.n_items = first
+
+    def __iter__(self) -> Iterator[Shard]:
+        """Give the shards in their order."""
+        with self._path.open("rb") as file:
+            file.readline()
+            for shard, _ in _shards_in(file):
+                yield shard
+
+    def __getitem__(self, index: int) -> Shard:
+        """Return one shard."""
+        with self._path.open("rb") as file:
+            file.seek(self._offsets[index])
+            return next(_shards_in(file))[0]
 
 
-def _shard(values: dict[str, Any]) -> Shard:
-    return Shard(values["shard"], values["first"], tuple(Item(*item) for item in values["items"]))
+def write_plan(path: Path, settings: ArchiveSettings, model: str, shards: Iterable[Shard]) -> Plan:
+    """Write a manifest, whole or not at all, and return it; one JSON object per line, the settings first."""
+    with writing(path.parent), replace_file(path) as file:
+        header = {"format": FORMAT, "version": VERSION, "model": model, "settings": settings.to_dict()}
+        file.write(_line(header))
+        for shard in shards:
+            items = [[item.uri, item.size, item.modified] for item in shard.items]
+            file.write(_line({"shard": shard.index, "first": shard.first, "items": items}))
+    return Plan(path)
+
+
+def _shards_in(file: BinaryIO) -> Iterator[tuple[Shard, int]]:
+    """Give the shards from here on, each with the place where its line begins."""
+    offset = file.tell()
+    for line in file:
+        values = json.loads(line)
+        yield Shard(values["shard"], values["first"], tuple(Item(*item) for item in values["items"])), offset
+        offset += len(line)
 
 
 def _line(values: dict[str, Any]) -> bytes:

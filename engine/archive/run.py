@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import time
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from engine.archive.plan import make_shards, read_plan, write_plan
+from engine.archive.arrow import pyarrow
+from engine.archive.durable import PARTIAL, remove_partial, writing
+from engine.archive.plan import Plan, make_shards, write_plan
 from engine.archive.scan import scan
 from engine.archive.settings import PRODUCTS, settings_for
-from engine.archive.store import Store, manifest_path
+from engine.archive.store import LOCK, Store, manifest_path
 from engine.archive.supervisor import Supervisor
-from engine.errors import ArchiveError, ConfigError
+from engine.errors import ArchiveError, Cancelled, ConfigError
 from engine.model import Model
+from engine.registry import find_model, model_names
 from engine.threads import resolve_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    import os
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from engine.archive.items import Item
-    from engine.archive.plan import Plan, Shard
+    from engine.archive.settings import ArchiveSettings
     from engine.archive.supervisor import Progress
     from engine.model import Cancel
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,9 @@ class Summary:
     n_failed : int
         Of those, the ones that could not be used, or not to their end.
     n_run : int
-        Those that this run did; the others were done before.
+        Those in the shards that this run did; the others were done before.
+    n_damaged : int
+        Shards that were done before but not intact, and were done again.
     audio_s : float
         Sound that this run has read, in seconds.
     elapsed_s : float
@@ -49,6 +57,7 @@ class Summary:
     n_items: int
     n_failed: int
     n_run: int
+    n_damaged: int
     audio_s: float
     elapsed_s: float
 
@@ -58,7 +67,7 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     out: str | os.PathLike[str],
     model: str | os.PathLike[str] | None = None,
     *,
-    products: Collection[str] = PRODUCTS,
+    products: Collection[str] | None = None,
     window_s: float | None = None,
     hop_s: float | None = None,
     channel: int | None = None,
@@ -75,7 +84,10 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     """Tag and embed an archive of recordings into a folder of Parquet tables.
 
     The plan is written first. Every shard of it is written whole or not at all, so that a run which ends early, for
-    whatever reason, is taken up again by the same call with ``resume=True``.
+    whatever reason, is taken up again with ``resume=True``.
+
+    Work is done in processes that are started anew (``spawn``): a script must call this under
+    ``if __name__ == "__main__":``. It may be called in any thread.
 
     Parameters
     ----------
@@ -85,9 +97,10 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     out : path
         The folder to write; new, or with ``resume`` one of an earlier run.
     model : str, path or None
-        As for ``Tagger``.
-    products : collection of str
-        "tags" (scores), "embeddings" or both; of both, those that the model gives.
+        As for ``Tagger``. With ``resume``, model, products, window, hop and channel that are None are those of the
+        earlier run, and others must be the same.
+    products : collection of str or None
+        "tags" (scores), "embeddings" or both; of both, the default, those that the model gives.
     window_s, hop_s : float or None
         The card's by default.
     channel : int or None
@@ -101,12 +114,13 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     limit : int or None
         Take only the first recordings.
     resume : bool
+        Go on with what the folder has.
     retry_failed : bool
-        Do the shards again that have recordings which could not be used.
+        Resume, and read the recordings again that could not be used.
     progress : callable, optional
         Called a few times in a second with a ``Progress``.
     cancel : threading.Event, optional
-        Once set, the run drops the shards in work and ends with ``Cancelled``.
+        Once set, the run drops the shards in work and ends with ``Cancelled``; what is finished is kept.
 
     Returns
     -------
@@ -115,7 +129,8 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     Raises
     ------
     ConfigError
-        Settings that make no sense, a folder that is not empty, or one that another run writes.
+        Settings that make no sense or differ from the earlier run's, a folder that is not empty or that another run
+        writes, or pyarrow is missing.
     ArchiveError
         The folder cannot be written, or workers cannot work.
     ModelError, DeviceError, AudioError
@@ -123,36 +138,42 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     Cancelled
     """
     began = time.perf_counter()
-    folder = Path(out)
-    resolve_threads(workers)
-    opened = Model.open(model, device, threads=1)
-    device = opened.device
-    settings = settings_for(opened, products, window_s, hop_s, channel)
-    items = islice(scan(inputs, include, exclude), limit)
+    pyarrow()
+    resume = resume or retry_failed
+    folder = Path(out).absolute()
+    n_workers = resolve_threads(workers)
+    begun = Plan(manifest_path(folder)) if resume and manifest_path(folder).exists() else None
+    name = model if model is not None or begun is None else begun.model
+    path = find_model(name).absolute()
+    with Model.open(path, device, threads=1) as opened:
+        device = opened.device
+        settings = _settings(opened, begun, products, window_s, hop_s, channel)
+    items = _until(cancel, islice(scan(inputs, include, exclude), limit))
     store = Store(folder, settings)
-    _prepare(folder, resume=resume)
+    _prepare(folder, resume=begun is not None)
     with store.locked():
-        if resume and manifest_path(folder).exists():
-            plan = _extended(store, items)
+        with writing(folder):
+            for place in (folder, store.shards):
+                remove_partial(place)
+        if begun is None:
+            stored = path.stem if name is None or name in model_names() else str(path)
+            plan = write_plan(manifest_path(folder), settings, stored, make_shards(items))
         else:
-            name = os.fspath(model) if model is not None else opened.card.name
-            plan = write_plan(manifest_path(folder), settings, name, make_shards(items))
-        if not plan.shards:
+            plan = _extended(folder, items)
+        if not plan.n_items:
+            manifest_path(folder).unlink()
             raise ArchiveError("expected recordings, got none from the inputs; check them and the patterns")
-        pending = [shard for shard in plan.shards if not _is_over(store, shard, retry_failed=retry_failed)]
-        supervisor = Supervisor(store, plan, device, resolve_threads(workers) if device == "cpu" else 1)
+        done, pending, n_damaged = _divided(store, plan, retry_failed=retry_failed, cancel=cancel)
+        supervisor = Supervisor(store, plan, path, device, n_workers if device == "cpu" else 1)
         try:
             supervisor.run(pending, progress, cancel)
-        finally:
-            n_failed = store.gather(plan)
-    return Summary(
-        folder,
-        plan.n_items,
-        n_failed,
-        sum(len(shard.items) for shard in pending),
-        supervisor.audio_s,
-        time.perf_counter() - began,
-    )
+        except BaseException:
+            with contextlib.suppress(ArchiveError):  # it would hide why the run ends
+                store.gather(done | supervisor.done)
+            raise
+        n_failed = store.gather(done | supervisor.done)
+    n_run = sum(plan.sizes[index] for index in pending)
+    return Summary(folder, plan.n_items, n_failed, n_run, n_damaged, supervisor.audio_s, time.perf_counter() - began)
 
 
 def plan_of(
@@ -171,34 +192,83 @@ def plan_of(
     return f"{n_items} recordings, {n_bytes / 1e9:.3f} GB, in {n_shards} shards"
 
 
+def _settings(
+    model: Model,
+    begun: Plan | None,
+    products: Collection[str] | None,
+    window_s: float | None,
+    hop_s: float | None,
+    channel: int | None,
+) -> ArchiveSettings:
+    """Return the settings that are asked for; what is not asked for is as it was begun, and the rest must be."""
+    if begun is None:
+        return settings_for(model, PRODUCTS if products is None else products, window_s, hop_s, channel)
+    theirs = begun.settings
+    ours = settings_for(
+        model,
+        theirs.products if products is None else products,
+        theirs.options["window_s"] if window_s is None else window_s,
+        theirs.options["hop_s"] if hop_s is None else hop_s,
+        theirs.channel if channel is None else channel,
+    )
+    if ours != theirs:
+        before, now = theirs.to_dict(), ours.to_dict()
+        changed = ", ".join(key for key in before if before[key] != now[key])
+        raise ConfigError(
+            f"expected the settings that the archive was begun with, got others ({changed}); leave them out, or choose "
+            "another folder"
+        )
+    return ours
+
+
 def _prepare(folder: Path, *, resume: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        occupied = any(folder.iterdir())
         (folder / "shards").mkdir(exist_ok=True)
+        # A run that ended before its plan was written has left nothing else.
+        occupied = any(path.name not in (LOCK, "shards") and path.suffix != PARTIAL for path in folder.iterdir())
     except OSError as error:
-        raise ArchiveError(f"expected a folder to write at {folder}, got {error.strerror}; choose another") from error
+        raise ArchiveError(
+            f"expected a folder to write at {folder}, got {error.strerror}; change its permissions or choose another"
+        ) from error
     if occupied and not resume:
-        raise ConfigError(f"expected a new folder, {folder} is not empty; choose another, or go on with --resume")
+        hint = "go on with --resume" if manifest_path(folder).exists() else "empty it"
+        raise ConfigError(f"expected a new folder, {folder} is not empty; {hint}, or choose another")
 
 
-def _extended(store: Store, items: Iterable[Item]) -> Plan:
+def _extended(folder: Path, items: Iterable[Item]) -> Plan:
     """Return the plan of the folder, with the items that it does not have in further shards."""
-    plan = read_plan(manifest_path(store.folder))
-    if plan.settings != store.settings:
-        theirs, ours = plan.settings.to_dict(), store.settings.to_dict()
-        changed = [name for name in theirs if theirs[name] != ours[name]]
-        raise ConfigError(
-            f"expected the settings that {store.folder} was begun with, {changed} differ; choose another folder, or "
-            "resume with the same"
-        )
-    known = {item.uri for shard in plan.shards for item in shard.items}
-    added = (item for item in items if item.uri not in known)
-    more = tuple(make_shards(added, first_index=len(plan.shards), first_file=plan.n_items))
-    if not more:
+    plan = Plan(manifest_path(folder))
+    first = next(items := iter(items), None)
+    if first is None:
         return plan
-    return write_plan(manifest_path(store.folder), plan.settings, plan.model, (*plan.shards, *more))
+    known = {item.uri for shard in plan for item in shard.items}
+    added = (item for item in chain([first], items) if item.uri not in known)
+    more = make_shards(added, first_index=len(plan.sizes), first_file=plan.n_items)
+    start = next(more, None)
+    if start is None:
+        return plan
+    return write_plan(manifest_path(folder), plan.settings, plan.model, chain(plan, [start], more))
 
 
-def _is_over(store: Store, shard: Shard, *, retry_failed: bool) -> bool:
-    return store.is_done(shard) and not (retry_failed and store.has_failures(shard))
+def _divided(
+    store: Store, plan: Plan, *, retry_failed: bool, cancel: Cancel | None
+) -> tuple[set[int], dict[int, bool], int]:
+    """Return the shards that are done, those to do with whether it is a second try, and how many are damaged."""
+    done, pending, n_damaged = set(), {}, 0
+    for shard in _until(cancel, plan):
+        if not store.is_done(shard):
+            pending[shard.index] = False
+            n_damaged += store.windows_path(shard.index).exists()
+            continue
+        done.add(shard.index)
+        if retry_failed and store.has_failures(shard):
+            pending[shard.index] = True
+    return done, pending, n_damaged
+
+
+def _until(cancel: Cancel | None, values: Iterable[_T]) -> Iterator[_T]:
+    for value in values:
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("cancelled before any work was done; run again as before")
+        yield value

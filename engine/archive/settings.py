@@ -56,6 +56,12 @@ class ArchiveSettings:
         return hashlib.sha256(canonical_json(self.to_dict()).encode()).hexdigest()
 
     @property
+    def products(self) -> tuple[str, ...]:
+        """What of ``PRODUCTS`` the rows hold."""
+        given = {"tags": bool(self.labels), "embeddings": self.embedding_size is not None}
+        return tuple(product for product in PRODUCTS if given[product])
+
+    @property
     def options(self) -> CallOptions:
         """What the model is called with."""
         return {"window_s": self.window / self.sample_rate, "hop_s": self.hop / self.sample_rate}

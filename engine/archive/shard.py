@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from engine.archive.durable import replace_path
 from engine.archive.meter import Meter
 from engine.archive.recorded import recorded_at
-from engine.archive.tables import FileRow, WindowWriter, write_files
+from engine.archive.tables import FileRow, WindowWriter
 from engine.audio import AudioReader, open_recording
-from engine.errors import AudioError, Cancelled, ModelError
+from engine.errors import ArchiveError, AudioError, Cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,36 +23,18 @@ if TYPE_CHECKING:
     from engine.model import Cancel, Model
 
 
-@dataclass(frozen=True, slots=True)
-class ShardReport:
-    """What a shard came to.
-
-    Attributes
-    ----------
-    index : int
-    n_files, n_failed, n_windows : int
-    duration_s : float
-        Of the audio that was read.
-    """
-
-    index: int
-    n_files: int
-    n_failed: int
-    n_windows: int
-    duration_s: float
-
-
 def run_shard(
     model: Model,
     shard: Shard,
     store: Store,
     *,
     opener: Opener,
+    retry: bool,
     excluded: Mapping[int, str],
     begun: Callable[[int], object],
-    done: Callable[[FileRow], object],
+    done: Callable[[float, bool], object],
     cancel: Cancel,
-) -> ShardReport:
+) -> None:
     """Write the tables of a shard, whole or not at all.
 
     A recording that cannot be used is a row that says why; one that is damaged further on keeps the windows before
@@ -65,10 +47,14 @@ def run_shard(
     store : Store
     opener : Opener
         Kept from shard to shard, so that a container is opened once.
+    retry : bool
+        The shard is done: read only the recordings that failed, and keep the rows of the others.
     excluded : Mapping from file_id to str
         Recordings that are not to be touched, and what to say of them.
-    begun, done : callable
-        Called with each ``file_id`` before, and with its row after.
+    begun : callable
+        Called with each ``file_id`` before.
+    done : callable
+        Called after each recording with the seconds that were read of it, and whether it failed.
     cancel : object with ``is_set``
 
     Raises
@@ -78,30 +64,26 @@ def run_shard(
     ArchiveError
         The tables cannot be written, on a full disc for example.
     """
-    metadata = store.metadata(shard)
-    rows = []
-    with replace_path(store.windows_path(shard.index)) as path:
-        with WindowWriter(path, store.settings, metadata) as writer:
+    kept = store.succeeded(shard) if retry else {}
+    with store.replaced(shard) as (path, rows):
+        with WindowWriter(path, store.settings, store.metadata(shard)) as writer:
             for file_id, item in enumerate(shard.items, shard.first):
                 begun(file_id)
-                if file_id in excluded:
+                read_s = None
+                if file_id in kept:
+                    row = kept[file_id]
+                    writer.copy(store.windows_of(shard, file_id))
+                elif file_id in excluded:
                     row = replace(
                         _unread(item, file_id), error_stage="worker", error_type="Died", error=excluded[file_id]
                     )
                 else:
                     row = _run_item(model, opener, item, file_id, store.settings, writer, cancel)
+                    read_s = row.duration_s
                 rows.append(row)
-                done(row)
-        # The windows take their name last: they are the sign that the shard is done.
-        with replace_path(store.files_path(shard.index)) as files:
-            write_files(files, rows, metadata)
-    return ShardReport(
-        shard.index,
-        len(rows),
-        sum(row.error is not None for row in rows),
-        sum(row.n_windows for row in rows),
-        sum(row.duration_s or 0.0 for row in rows),
-    )
+                done(read_s or 0.0, row.error is not None)
+        if cancel.is_set():  # whoever asked for the shard may be gone, and another run at work
+            raise Cancelled("cancelled")
 
 
 def _run_item(  # noqa: PLR0917 - one call, which names nothing twice
@@ -135,9 +117,11 @@ def _run_item(  # noqa: PLR0917 - one call, which names nothing twice
                     n_windows += 1
                     if cancel.is_set():
                         raise Cancelled("cancelled")
-    except (AudioError, ModelError, OSError) as error:
+    except (Cancelled, ArchiveError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever one recording does, the others go on
         stage = "decode" if stage == "tag" and isinstance(error, AudioError) else stage
-        row = replace(row, error_stage=stage, error_type=type(error).__name__, error=str(error))
+        row = replace(row, error_stage=stage, error_type=type(error).__name__, error=str(error) or repr(error))
     if meter is not None:
         row = replace(row, sample_rate=int(meter.sample_rate), channels=meter.channels)
         if meter.n_frames:
@@ -149,9 +133,10 @@ def _run_item(  # noqa: PLR0917 - one call, which names nothing twice
                 clipped=meter.clipped / n_samples,
                 silent=meter.silent / n_samples,
             )
-    return replace(row, n_windows=n_windows, wall_s=time.perf_counter() - began)
+    return replace(row, n_windows=n_windows, done_at=datetime.now(UTC), wall_s=time.perf_counter() - began)
 
 
 def _unread(item: Item, file_id: int) -> FileRow:
     uri = item.uri.encode("utf-8", "backslashreplace").decode()
-    return FileRow(file_id=file_id, uri=uri, uri_bytes=item.uri.encode("utf-8", "surrogateescape"), size=item.size)
+    uri_bytes = item.uri.encode("utf-8", "surrogateescape")
+    return FileRow(file_id=file_id, uri=uri, uri_bytes=uri_bytes, done_at=datetime.now(UTC), size=item.size)

@@ -11,23 +11,28 @@ OUT/lock                      held by the run that writes
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import platform
 from typing import TYPE_CHECKING, Any
 
 from engine.archive.arrow import parquet, pyarrow
-from engine.archive.durable import replace_file, replace_path
-from engine.archive.plan import read_plan
-from engine.archive.tables import file_schema
+from engine.archive.durable import replace_file, replace_path, writing
+from engine.archive.plan import Plan
+from engine.archive.tables import gathered_schema, read_files, with_duplicates, write_files
 from engine.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from engine.archive.plan import Plan, Shard
+    from engine.archive.plan import Shard
     from engine.archive.settings import ArchiveSettings
+    from engine.archive.tables import FileRow
+
+LOCK = "lock"
+SHARD_KEY, SETTINGS_KEY, WINDOWS_KEY = "engine.shard", "engine.settings", "engine.windows_sha256"
 
 
 class Store:
@@ -41,73 +46,96 @@ class Store:
 
     def __init__(self, folder: Path, settings: ArchiveSettings) -> None:
         self.folder = folder
+        self.shards = folder / "shards"
         self.settings = settings
 
     @classmethod
     def open(cls, folder: Path) -> tuple[Store, Plan]:
         """Return the archive in a folder and its plan; a ConfigError where there is none."""
-        plan = read_plan(manifest_path(folder))
+        plan = Plan(manifest_path(folder))
         return cls(folder, plan.settings), plan
 
     def windows_path(self, index: int) -> Path:
         """Return where the windows of a shard lie."""
-        return self.folder / "shards" / f"{index:06d}.parquet"
+        return self.shards / f"{index:06d}.parquet"
 
     def files_path(self, index: int) -> Path:
         """Return where the recordings of a shard lie."""
-        return self.folder / "shards" / f"{index:06d}.files.parquet"
+        return self.shards / f"{index:06d}.files.parquet"
 
     def metadata(self, shard: Shard) -> dict[str, str]:
         """Return what the tables of a shard say about themselves."""
-        return {
-            "engine.shard": shard.fingerprint(self.settings),
-            "engine.settings": json.dumps(self.settings.to_dict()),
-        }
+        return {SHARD_KEY: shard.fingerprint(self.settings), SETTINGS_KEY: json.dumps(self.settings.to_dict())}
+
+    @contextlib.contextmanager
+    def replaced(self, shard: Shard) -> Iterator[tuple[Path, list[FileRow]]]:
+        """Give the path to write the windows of a shard to, and a list for its rows; the shard is done at the end.
+
+        The table of files holds the hash of the windows and takes its name first: two that do not belong together, as
+        a crash between the two leaves them, are told by it.
+        """
+        rows: list[FileRow] = []
+        with writing(self.folder), replace_path(self.windows_path(shard.index)) as windows:
+            yield windows, rows
+            metadata = {**self.metadata(shard), WINDOWS_KEY: _sha256_of(windows)}
+            with replace_path(self.files_path(shard.index)) as files:
+                write_files(files, rows, metadata)
 
     def is_done(self, shard: Shard) -> bool:
         """Return whether the tables of a shard are there, intact, and of this plan; what is not is to be done again."""
-        return all(
-            _is_intact(path, shard.fingerprint(self.settings))
-            for path in (self.windows_path(shard.index), self.files_path(shard.index))
-        )
+        try:
+            metadata = _checked_metadata(self.files_path(shard.index))
+            return (
+                metadata[SHARD_KEY.encode()] == shard.fingerprint(self.settings).encode()
+                and metadata[WINDOWS_KEY.encode()] == _sha256_of(self.windows_path(shard.index)).encode()
+            )
+        # What pyarrow raises for a damaged file depends on where the damage is.
+        except (OSError, ValueError, KeyError, MemoryError, pyarrow().ArrowException):
+            return False
 
     def has_failures(self, shard: Shard) -> bool:
         """Return whether a shard that is done has recordings that could not be used."""
         errors = parquet().read_table(self.files_path(shard.index), columns=["error"])["error"]
         return bool(errors.null_count < len(errors))
 
-    def gather(self, plan: Plan) -> int:
-        """Make ``files.parquet`` and ``failed.jsonl`` from the shards that are done; return how many failed."""
-        done = [shard for shard in plan.shards if self.windows_path(shard.index).exists()]
+    def succeeded(self, shard: Shard) -> dict[int, FileRow]:
+        """Return the rows of the recordings of a shard that could be used, by their ``file_id``."""
+        return {row.file_id: row for row in read_files(self.files_path(shard.index)) if row.error is None}
+
+    def windows_of(self, shard: Shard, file_id: int) -> Any:
+        """Return the windows of one recording of a shard that is done, as a table."""
+        return parquet().read_table(self.windows_path(shard.index), filters=[("file_id", "=", file_id)])
+
+    def gather(self, done: Collection[int]) -> int:
+        """Make ``files.parquet`` and ``failed.jsonl`` from the shards that are done; return how many failed.
+
+        Raises
+        ------
+        ArchiveError
+            They cannot be written.
+        """
         n_failed = 0
-        schema = file_schema({"engine.settings": json.dumps(self.settings.to_dict())})
+        paths = [self.files_path(index) for index in sorted(done)]
+        schema = gathered_schema({SETTINGS_KEY: json.dumps(self.settings.to_dict())})
         with (
+            writing(self.folder),
             replace_path(self.folder / "files.parquet") as path,
             replace_file(self.folder / "failed.jsonl") as failed,
             parquet().ParquetWriter(path, schema, compression="zstd") as writer,
         ):
-            for shard in done:
-                table = parquet().read_table(self.files_path(shard.index))
-                writer.write_table(table.replace_schema_metadata(schema.metadata))
+            for table in with_duplicates(paths):
+                writer.write_table(table.cast(schema))
                 for row in table.filter(pyarrow().compute.is_valid(table["error"])).to_pylist():
-                    record = {
-                        "path": row["uri_bytes"].decode("utf-8", "surrogateescape"),
-                        "stage": row["error_stage"],
-                        "type": row["error_type"],
-                        "message": row["error"],
-                        "file_id": row["file_id"],
-                        "n_windows": row["n_windows"],
-                    }
                     n_failed += 1
-                    failed.write(json.dumps(record, ensure_ascii=True).encode() + b"\n")
-
+                    failed.write(_failure(row))
         return n_failed
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the archive for writing; a ConfigError where another run does. A run that was killed holds nothing."""
-        path = self.folder / "lock"
-        with path.open("a+b") as file:
+        with writing(self.folder):
+            file = (self.folder / LOCK).open("a+b")
+        with file:
             if not _try_lock(file.fileno()):
                 file.seek(0)
                 holder = file.read(200).decode(errors="replace").strip() or "unknown"
@@ -115,9 +143,10 @@ class Store:
                     f"expected to write {self.folder} alone, another run does ({holder}); wait for it or choose "
                     "another folder"
                 )
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {platform.node()}\n".encode())
-            file.flush()
+            with writing(self.folder):
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {platform.node()}\n".encode())
+                file.flush()
             yield
 
 
@@ -126,17 +155,32 @@ def manifest_path(folder: Path) -> Path:
     return folder / "manifest.jsonl"
 
 
-def _is_intact(path: Path, fingerprint: str) -> bool:
-    """Return whether a table is there, of that shard, and every page of it has the checksum it was written with."""
-    try:
-        file = parquet().ParquetFile(path, page_checksum_verification=True)
-        if (file.schema_arrow.metadata or {}).get(b"engine.shard") != fingerprint.encode():
-            return False
+def _failure(row: dict[str, Any]) -> bytes:
+    record = {
+        "path": row["uri"],
+        "stage": row["error_stage"],
+        "type": row["error_type"],
+        "message": row["error"],
+        "when": row["done_at"].isoformat(timespec="seconds"),
+        "file_id": row["file_id"],
+        "n_windows": row["n_windows"],
+    }
+    if row["uri"].encode() != row["uri_bytes"]:
+        record["path_hex"] = row["uri_bytes"].hex()
+    return json.dumps(record).encode() + b"\n"
+
+
+def _checked_metadata(path: Path) -> dict[bytes, bytes]:
+    """Return what a table says about itself; every page of it is read, and has the checksum it was written with."""
+    with parquet().ParquetFile(path, page_checksum_verification=True) as file:
         for _ in file.iter_batches():
             pass
-    except (OSError, pyarrow().ArrowInvalid):
-        return False
-    return True
+        return file.schema_arrow.metadata or {}
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _try_lock(handle: int) -> bool:
@@ -146,6 +190,8 @@ def _try_lock(handle: int) -> bool:
             import msvcrt
 
             locking: Any = msvcrt
+            # A byte that nothing is written to: others may not read what is locked.
+            os.lseek(handle, 1 << 30, os.SEEK_SET)
             locking.locking(handle, locking.LK_NBLCK, 1)
         else:
             import fcntl

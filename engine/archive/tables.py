@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from array import array
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from engine.archive.arrow import parquet, pyarrow
-from engine.errors import ArchiveError
+from engine.archive.durable import writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +57,8 @@ class FileRow:
         Where the time was read: "guano", "bext", "audiomoth" or "name".
     error_stage, error_type, error : str or None
         Where and why there are no windows; None where all is well.
+    done_at : datetime
+        By the clock of the machine that did it, in UTC.
     wall_s : float
         What it took.
     """
@@ -63,6 +66,7 @@ class FileRow:
     file_id: int
     uri: str
     uri_bytes: bytes
+    done_at: datetime
     size: int | None = None
     sha256: str | None = None
     duration_s: float | None = None
@@ -103,9 +107,16 @@ def file_schema(metadata: dict[str, str]) -> Any:
         "error_stage": pa.string(),
         "error_type": pa.string(),
         "error": pa.string(),
+        "done_at": pa.timestamp("us", "UTC"),
         "wall_s": pa.float64(),
     }
     return pa.schema([(field.name, types[field.name]) for field in fields(FileRow)], metadata=metadata)
+
+
+def gathered_schema(metadata: dict[str, str]) -> Any:
+    """Return the schema of the table of all files: ``duplicate_of`` is the first file with the same bytes, or null."""
+    pa = pyarrow()
+    return file_schema(metadata).append(pa.field("duplicate_of", pa.int64()))
 
 
 def window_schema(settings: ArchiveSettings, metadata: dict[str, str]) -> Any:
@@ -130,8 +141,33 @@ def write_files(path: Path, rows: list[FileRow], metadata: dict[str, str]) -> No
     names = [field.name for field in fields(FileRow)]
     records = [{name: getattr(row, name) for name in names} for row in rows]
     table = pa.Table.from_pylist(records, schema=file_schema(metadata))
-    with _writing(path):
+    with writing(path.parent):
         parquet().write_table(table, path, compression="zstd", write_page_checksum=True)
+
+
+def read_files(path: Path) -> list[FileRow]:
+    """Return the rows of a table of files."""
+    return [FileRow(**record) for record in parquet().read_table(path).to_pylist()]
+
+
+def with_duplicates(paths: list[Path]) -> Iterator[Any]:
+    """Give each of several tables of files with its column ``duplicate_of``; what is held is some 40 bytes a file."""
+    ids, digests = array("q"), bytearray()
+    for path in paths:
+        hashed = parquet().read_table(path, columns=["file_id", "sha256"]).drop_null()
+        ids.extend(hashed["file_id"].to_pylist())
+        digests += bytes.fromhex("".join(hashed["sha256"].to_pylist()))
+    file_ids = np.array(ids, np.int64)
+    _, first, group = np.unique(np.frombuffer(digests, "V32"), return_index=True, return_inverse=True)
+    originals = file_ids[first][group]
+    copies = originals != file_ids
+    duplicate_of = dict(zip(file_ids[copies].tolist(), originals[copies].tolist(), strict=True))
+    for path in paths:
+        table = parquet().read_table(path)
+        column = pyarrow().array(
+            [duplicate_of.get(file_id) for file_id in table["file_id"].to_pylist()], pyarrow().int64()
+        )
+        yield table.append_column("duplicate_of", column)
 
 
 class WindowWriter:
@@ -150,7 +186,7 @@ class WindowWriter:
         self._settings = settings
         self._path = path
         # Scores and embeddings hardly compress; byte-wise they do a little, at a price that nothing else has.
-        with _writing(path):
+        with writing(path.parent):
             self._writer = parquet().ParquetWriter(
                 path, self._schema, compression="zstd", use_dictionary=False, write_page_checksum=True
             )
@@ -167,6 +203,12 @@ class WindowWriter:
         if len(self._rows) == ROWS_HELD:
             self._flush()
 
+    def copy(self, table: Any) -> None:
+        """Add rows of an earlier table of windows with the same settings."""
+        self._flush()
+        with writing(self._path.parent):
+            self._writer.write_table(table.replace_schema_metadata(self._schema.metadata))
+
     def __enter__(self) -> Self:
         return self
 
@@ -174,7 +216,7 @@ class WindowWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # After an error the file is thrown away; that its end cannot be written either would hide the error.
-        with contextlib.suppress(OSError) if error else _writing(self._path):
+        with contextlib.suppress(OSError) if error else writing(self._path.parent):
             if error is None:
                 self._flush()
             self._writer.close()
@@ -195,20 +237,8 @@ class WindowWriter:
             columns.append(_fixed_lists([window.scores for _, window, _ in rows]))
         if self._settings.embedding_size is not None:
             columns.append(_fixed_lists([window.embedding for _, window, _ in rows]))
-        with _writing(self._path):
+        with writing(self._path.parent):
             self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Say what cannot be written where; an ``OSError`` alone could also come from a recording."""
-    try:
-        yield
-    except OSError as error:
-        raise ArchiveError(
-            f"expected to write {path.parent}, got {error.strerror or error}; make room or choose another folder, then "
-            "run again with --resume"
-        ) from error
 
 
 def _fixed_lists(vectors: list[Any]) -> Any:

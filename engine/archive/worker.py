@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from engine.archive.items import Opener
 from engine.archive.shard import run_shard
 from engine.archive.store import Store
-from engine.errors import Cancelled, EngineError
+from engine.errors import Cancelled, EngineError, ModelError
 from engine.model import Model
 
 if TYPE_CHECKING:
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
     from engine.archive.plan import Shard
     from engine.archive.settings import ArchiveSettings
-    from engine.archive.shard import ShardReport
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A shard to do, without the recordings that killed workers before: ``file_id`` to what to say of them."""
+    """A shard to do, without the recordings that killed workers before: ``file_id`` to what to say of them.
+
+    Where it is to be tried again, the recordings of it that succeeded are kept.
+    """
 
     shard: Shard
+    retry: bool
     excluded: Mapping[int, str]
 
 
@@ -42,7 +45,7 @@ class Begun:
 class ItemDone:
     """A recording is done, with or without success."""
 
-    duration_s: float
+    audio_s: float
     failed: bool
 
 
@@ -55,8 +58,6 @@ class Ready:
 class ShardDone:
     """The shard is written."""
 
-    report: ShardReport
-
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
@@ -65,17 +66,20 @@ class Stopped:
     reason: str
 
 
-def work(connection: Connection, model: str, device: str, folder: Path, settings: ArchiveSettings) -> None:
+def work(connection: Connection, model: Path, device: str, folder: Path, settings: ArchiveSettings) -> None:
     """Do the shards that come over the connection, until it says None or is closed at the other end."""
     # Ctrl-C reaches every process of a terminal; the run decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         opened = Model.open(model, device, threads=1)
+        if (opened.card.model_sha256, opened.card.card_sha256) != (settings.model_sha256, settings.card_sha256):
+            raise ModelError(f"expected the model that the run began with, {model} has changed; put it back")
         store = Store(folder, settings)
         connection.send(Ready())
         with Opener() as opener:
             while (task := connection.recv()) is not None:
-                connection.send(ShardDone(_do(opened, opener, task, store, connection)))
+                _do(opened, opener, task, store, connection)
+                connection.send(ShardDone())
     except (EOFError, BrokenPipeError, ConnectionResetError, Cancelled):
         return  # the run has ended, with or without a word
     except (EngineError, OSError) as error:
@@ -84,15 +88,16 @@ def work(connection: Connection, model: str, device: str, folder: Path, settings
         _say(connection, Stopped(f"expected a shard to be done, a worker failed:\n{traceback.format_exc()}"))
 
 
-def _do(model: Model, opener: Opener, task: Task, store: Store, connection: Connection) -> ShardReport:
-    return run_shard(
+def _do(model: Model, opener: Opener, task: Task, store: Store, connection: Connection) -> None:
+    run_shard(
         model,
         task.shard,
         store,
         opener=opener,
+        retry=task.retry,
         excluded=task.excluded,
         begun=lambda file_id: connection.send(Begun(file_id)),
-        done=lambda row: connection.send(ItemDone(row.duration_s or 0.0, row.error is not None)),
+        done=lambda audio_s, failed: connection.send(ItemDone(audio_s, failed)),
         cancel=_HungUp(connection),
     )
 

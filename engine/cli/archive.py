@@ -37,7 +37,7 @@ def archive() -> None:
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1)
 @click.option("-o", "--output", metavar="FOLDER", required=True, help="The folder to write.")
 @click.option("--model", metavar="NAME|PATH", help="An installed model, or an .onnx file with a card.")
-@click.option("--products", default="tags,embeddings", show_default=True, help="tags, embeddings or both.")
+@click.option("--products", metavar="LIST", help="tags, embeddings or both.  [default: tags,embeddings]")
 @click.option("--window-s", metavar="SECONDS", type=float, help="Length of a window.  [default: the card's]")
 @click.option("--hop-s", metavar="SECONDS", type=float, help="From one window to the next.  [default: the card's]")
 @click.option("--channel", metavar="N", type=click.IntRange(min=0), help="The channel to take.  [default: their mean]")
@@ -47,20 +47,22 @@ def archive() -> None:
 @click.option("--exclude", metavar="PATTERN", multiple=True, help="Leave out names that match.")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Take only the first N recordings.")
 @click.option("--resume", is_flag=True, help="Go on with a folder; recordings that it does not have are added.")
-@click.option("--retry-failed", is_flag=True, help="With --resume: do again what failed before.")
+@click.option("--retry-failed", is_flag=True, help="Resume, and read again what could not be used before.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @click.option("--quiet", is_flag=True, help="No progress.")
-def run(*, inputs: tuple[str, ...], output: str, products: str, dry_run: bool, quiet: bool, **options: Any) -> int:
+def run(
+    *, inputs: tuple[str, ...], output: str, products: str | None, dry_run: bool, quiet: bool, **options: Any
+) -> int:
     """Tag and embed recordings into a folder of Parquet tables.
 
-    What ends early - by Ctrl-C, a crash, a full disc - is taken up again with --resume and the same options. A
-    recording that cannot be used is listed in FOLDER/failed.jsonl with the reason; the rest goes on, and the exit code
-    is 3.
+    What ends early - by Ctrl-C, a crash, a full disc - is taken up again with --resume, which needs neither the inputs
+    nor the other options once more. A recording that cannot be used is listed in FOLDER/failed.jsonl with the reason;
+    the rest goes on, and the exit code is 3.
     """
     from engine.archive.run import plan_of
     from engine.archive.run import run as run_archive
 
-    wanted = [product.strip() for product in products.split(",") if product.strip()]
+    wanted = None if products is None else [product.strip() for product in products.split(",")]
     if dry_run:
         click.echo(plan_of(inputs, include=options["include"], exclude=options["exclude"], limit=options["limit"]))
         return 0
@@ -72,6 +74,8 @@ def run(*, inputs: tuple[str, ...], output: str, products: str, dry_run: bool, q
         f"{summary.elapsed_s:.0f} s, {pace:.0f} times real time",
         err=True,
     )
+    if summary.n_damaged:
+        click.echo(f"{summary.n_damaged} finished shards were damaged and have been done again", err=True)
     if summary.n_failed:
         click.echo(f"{summary.n_failed} could not be used: {summary.folder / 'failed.jsonl'}", err=True)
     return SOME_FAILED if summary.n_failed else 0
@@ -98,8 +102,8 @@ def _progress(*, quiet: bool) -> Iterator[Any]:
         with tqdm(unit="file", file=sys.stderr, dynamic_ncols=True) as bar:
 
             def show(progress: Progress) -> None:
-                bar.total = progress.n_items
-                bar.initial = bar.initial or progress.n_done
+                if bar.total is None:
+                    bar.total, bar.initial = progress.n_items, progress.n_done
                 bar.n = progress.n_done
                 bar.set_postfix_str(_facts(progress))
 
