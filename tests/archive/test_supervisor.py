@@ -1,0 +1,175 @@
+"""What becomes of shards when workers work, die and go silent; the workers are threads that act a script."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import threading
+
+import pytest
+
+from engine.archive import supervisor as module
+from engine.archive.items import Item
+from engine.archive.plan import make_shards, write_plan
+from engine.archive.store import Store
+from engine.archive.supervisor import DEATHS_ALLOWED, KILLERS_IN_A_ROW, STILLBORN_ALLOWED, Supervisor
+from engine.archive.worker import Begun, ItemDone, Ready, ShardDone, Stopped
+from engine.errors import ArchiveError, Cancelled
+
+
+class Actor:
+    """A thread in the place of a process: it dies over some recordings, and ends when the connection does."""
+
+    exitcode = -9
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.sentinel, self._ended = multiprocessing.Pipe(duplex=False)
+        self.connection, theirs = multiprocessing.Pipe()
+        self._thread = threading.Thread(target=self._play, args=(theirs,), daemon=True)
+        self._thread.start()
+
+    def _play(self, connection):
+        try:
+            self.stage.script(self.stage, connection)
+        except (EOFError, OSError):
+            pass
+        finally:
+            connection.close()
+            self._ended.close()
+
+    def join(self, timeout=None):
+        self._thread.join(timeout)
+
+    def is_alive(self):
+        return self._thread.is_alive()
+
+    def kill(self):
+        self.stage.killed += 1
+        self.stage.released.set()
+
+
+class Stage:
+    def __init__(self, script, killers=(), slow=()):
+        self.script, self.killers, self.slow = script, set(killers), set(slow)
+        self.starts = self.killed = 0
+        self.tasks, self.excluded = [], {}
+        self.released = threading.Event()
+
+
+def diligent(stage, connection):
+    connection.send(Ready())
+    while (task := connection.recv()) is not None:
+        stage.tasks.append((task.shard.index, task.retry))
+        for file_id in range(task.shard.first, task.shard.first + len(task.shard.items)):
+            connection.send(Begun(file_id))
+            if file_id in task.excluded:
+                stage.excluded[file_id] = task.excluded[file_id]
+            elif file_id in stage.killers:
+                return
+            connection.send(ItemDone(10.0, file_id in task.excluded))
+        connection.send(ShardDone())
+
+
+def supervised(tmp_path, settings, stage, monkeypatch, *, n_shards=4, per_shard=3, workers=2):
+    items = [Item(f"{i}.wav", 1) for i in range(n_shards * per_shard)]
+    plan = write_plan(tmp_path / "manifest.jsonl", settings, "tiny", make_shards(items, max_items=per_shard))
+    supervisor = Supervisor(Store(tmp_path, settings), plan, tmp_path / "tiny.onnx", "cpu", workers)
+
+    def start():
+        stage.starts += 1
+        actor = Actor(stage)
+        supervisor._team.append(module._Worker(actor, actor.connection))
+
+    monkeypatch.setattr(supervisor, "_start", start)
+    monkeypatch.setattr(module, "TICK_S", 0.01)
+    return supervisor
+
+
+def test_every_shard_is_done_once_by_no_more_workers_than_needed(tmp_path, settings, monkeypatch):
+    stage = Stage(diligent)
+    supervisor = supervised(tmp_path, settings, stage, monkeypatch, n_shards=3, workers=8)
+    seen = []
+    supervisor.run({0: False, 2: True}, seen.append)
+    assert sorted(stage.tasks) == [(0, False), (2, True)]
+    assert supervisor.done == {0, 2}
+    assert stage.starts == 2
+    assert supervisor.audio_s == 60
+    last = seen[-1]
+    assert all(a.n_done <= b.n_done for a, b in itertools.pairwise(seen))
+    assert seen[0].n_done >= 3
+    assert (last.n_items, last.n_failed) == (9, 0)
+    assert last.eta_s is None or last.eta_s >= 0
+
+
+def test_a_recording_that_kills_is_left_out_and_the_rest_is_done(tmp_path, settings, monkeypatch):
+    stage = Stage(diligent, killers={0, 4, 5})
+    supervisor = supervised(tmp_path, settings, stage, monkeypatch)
+    supervisor.run(dict.fromkeys(range(4), False))
+    assert supervisor.done == {0, 1, 2, 3}
+    assert set(stage.excluded) == {0, 4, 5}
+    assert stage.excluded[4] == (
+        f"expected a recording that can be read, {DEATHS_ALLOWED} processes died over it (exit code -9); look at it on "
+        "its own"
+    )
+    # What the killed ones had done of their shards was undone with them.
+    assert supervisor.audio_s == 12 * 10
+    assert stage.starts == 2 + 3 * DEATHS_ALLOWED
+
+
+def test_when_all_die_the_run_ends(tmp_path, settings, monkeypatch):
+    stage = Stage(diligent, killers=range(1000))
+    supervisor = supervised(tmp_path, settings, stage, monkeypatch, n_shards=40, per_shard=2, workers=1)
+    n = DEATHS_ALLOWED * KILLERS_IN_A_ROW
+    with pytest.raises(ArchiveError, match=rf"expected workers to live, {n} died in a row \(exit code -9\), whatever"):
+        supervisor.run(dict.fromkeys(range(40), False))
+    assert stage.starts == n
+
+
+def test_workers_that_never_get_ready(tmp_path, settings, monkeypatch):
+    stage = Stage(lambda stage, connection: None)
+    supervisor = supervised(tmp_path, settings, stage, monkeypatch, workers=1)
+    with pytest.raises(ArchiveError, match=rf"{STILLBORN_ALLOWED} ended before that.*if __name__ == \"__main__\":"):
+        supervisor.run({0: False})
+    assert stage.starts == STILLBORN_ALLOWED
+
+
+def test_a_worker_that_gives_up_ends_the_run_with_its_reason(tmp_path, settings, monkeypatch):
+    stage = Stage(lambda stage, connection: connection.send(Stopped("expected room, got none; make some")))
+    supervisor = supervised(tmp_path, settings, stage, monkeypatch)
+    with pytest.raises(ArchiveError, match=r"^expected room, got none; make some$"):
+        supervisor.run({0: False})
+
+
+def test_cancelling_tells_the_workers_and_says_how_to_go_on(tmp_path, settings, monkeypatch):
+    told = []
+
+    def waiting(stage, connection):
+        connection.send(Ready())
+        connection.recv()
+        cancel.set()
+        told.append(connection.recv())
+
+    cancel = threading.Event()
+    stage = Stage(waiting)
+    supervisor = supervised(tmp_path, settings, stage, monkeypatch, workers=1)
+    with pytest.raises(Cancelled, match=r"what is finished is kept, go on with: engine archive run -o .* --resume$"):
+        supervisor.run({0: False, 1: False}, cancel=cancel)
+    assert told == [None]
+    assert (supervisor.done, stage.killed) == (set(), 0)
+
+
+def test_a_worker_that_does_not_listen_is_killed(tmp_path, settings, monkeypatch):
+    def deaf(stage, connection):
+        connection.send(Ready())
+        connection.recv()
+        cancel.set()
+        stage.released.wait(10)
+
+    cancel = threading.Event()
+    stage = Stage(deaf)
+    supervisor = supervised(tmp_path, settings, stage, monkeypatch, workers=1)
+    monkeypatch.setattr(module, "GRACE_S", 0.05)
+    with pytest.raises(Cancelled):
+        supervisor.run({0: False}, cancel=cancel)
+    assert stage.killed == 1
