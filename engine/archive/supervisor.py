@@ -10,6 +10,7 @@ import signal
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 from engine.archive.worker import Begun, ItemDone, Ready, ShardDone, Stopped, Task, work
@@ -266,6 +267,8 @@ def _without_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    # Starting the tracker of multiprocessing would let the signal through again.
+    resource_tracker.ensure_running()
     kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

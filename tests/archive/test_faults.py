@@ -1,0 +1,306 @@
+"""What goes wrong in the days that an archive takes, done to the command itself, and the rows afterwards."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.archive import run as run_archive
+from tests.archive.recordings import files_in, windows_in, write_clips
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
+
+N_CLIPS = 450
+OPTIONS = ("--hop-s", "0.1", "--workers", "2")
+LIMIT_S = 120
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, tiny):
+    """Folder of the clips, and of their archive as it comes out when nothing happens."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write_clips(folder / "in", N_CLIPS, 1.0)
+    run_archive([folder / "in"], folder / "out", tiny, hop_s=0.1, workers=2)
+    return folder
+
+
+def same(out, folder):
+    """Return whether the tables hold the rows of the undisturbed run."""
+    return windows_in(out) == windows_in(folder / "out") and files_in(out) == files_in(folder / "out")
+
+
+def start(*arguments, **options):
+    command = [sys.executable, "-m", "engine", "archive", "run", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def finish(process):
+    """Return the exit code and what was said."""
+    try:
+        _, said = process.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    return process.returncode, said
+
+
+def resume(out, *arguments, **options):
+    return finish(start("-o", out, "--resume", *arguments, **options))
+
+
+def workers_of(process):
+    """Return the processes that do the work of a run."""
+    found = []
+    for children in Path(f"/proc/{process.pid}/task").glob("*/children"):
+        for pid in map(int, children.read_text().split()):
+            try:
+                if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+            except OSError:
+                continue
+    return found
+
+
+def until(condition, process=None):
+    """Wait until something is so; a run that ends before that is an error."""
+    end = time.monotonic() + LIMIT_S
+    while not (value := condition()):
+        assert time.monotonic() < end
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    return value
+
+
+def gone(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def one_sentence(said):
+    assert said.startswith("engine: ")
+    assert said.count("\n") == 1, said
+    return said
+
+
+def dice(name):
+    """Return a source of random points, with its seed where a failing test shows it."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"{name}: seed {seed}")  # noqa: T201 - pytest shows it where the test fails
+    return random.Random(seed)
+
+
+N_KILLS = [3, pytest.param(20, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("n_kills", N_KILLS)
+def test_killing_the_run_at_random_points(undisturbed, tiny, tmp_path, n_kills):
+    chance = dice("main")
+    out = tmp_path / "out"
+    arguments = [undisturbed / "in", "-o", out, "--model", tiny, *OPTIONS]
+    for _ in range(n_kills):
+        process = start(*arguments, *(["--resume"] if out.exists() else []))
+        if chance.random() < 0.8:
+            until(lambda process=process: workers_of(process), process)
+        time.sleep(chance.uniform(0, 2.5))
+        orphans = workers_of(process) if process.poll() is None else []
+        process.kill()
+        finish(process)
+        for pid in orphans:
+            until(lambda pid=pid: gone(pid))
+    code, said = finish(start(*arguments, "--resume"))
+    assert code == 0, said
+    assert same(out, undisturbed)
+    assert list(out.rglob("*.partial")) == []
+
+
+@pytest.mark.parametrize("n_kills", N_KILLS)
+def test_killing_workers_at_random_points(undisturbed, tiny, tmp_path, n_kills):
+    chance = dice("workers")
+    out = tmp_path / "out"
+    process = start(undisturbed / "in", "-o", out, "--model", tiny, *OPTIONS)
+    for _ in range(n_kills):
+        time.sleep(chance.uniform(0.2, 1.5))
+        # A run that has ended before the last kill is no less a test of the others.
+        if process.poll() is not None or not (pids := workers_of(process)):
+            continue
+        os.kill(chance.choice(pids), signal.SIGKILL)
+    code, said = finish(process)
+    assert code == 0, said
+    assert same(out, undisturbed)
+
+
+def test_bad_recordings_among_good_ones(shared_data, tiny, tmp_path):
+    with (shared_data / "hostile" / "manifest.csv").open(newline="") as file:
+        hostile = list(csv.DictReader(file))
+    # Other formats may be read by PyAV, where that is installed.
+    bad = [row["path"] for row in hostile if row["sndfile"].startswith("error") and row["path"].endswith(".wav")]
+    bad += [row["path"] for row in hostile if row["finite"] == "False" or row["frames"] == "0"]
+    good = sorted((shared_data / "esc10_dev").rglob("*.ogg"))[:6]
+    for i, path in enumerate(bad):
+        shutil.copy(shared_data / "hostile" / path, tmp_path / f"{i:03d} bad{Path(path).suffix}")
+    for i, path in enumerate(good):
+        shutil.copy(path, tmp_path / f"{i * len(bad) // len(good):03d} good.ogg")
+    assert len(bad) >= 10
+    code, said = finish(start(tmp_path, "-o", tmp_path / "out", "--model", tiny, "--workers", "1"))
+    assert code == 3, said
+    rows = files_in(tmp_path / "out")
+    assert len(rows) == len(bad) + len(good)
+    failed = [json.loads(line) for line in (tmp_path / "out" / "failed.jsonl").read_text().splitlines()]
+    assert [row["path"] for row in failed] == [row["uri"] for row in rows if " bad." in row["uri"]]
+    for row in failed:
+        assert row["stage"] in ("open", "decode")
+        assert row["type"] == "AudioError"
+        assert row["message"].startswith("expected ")
+        assert f"{row['path']!r}" in row["message"] or row["path"] in row["message"]
+    for row in rows:
+        assert (row["error"] is None) == (" good." in row["uri"])
+        assert (row["n_windows"] >= 9) == (" good." in row["uri"])
+    assert f"{len(bad)} could not be used: {tmp_path / 'out' / 'failed.jsonl'}" in said
+
+
+def test_a_recording_that_kills_its_worker(tiny, tmp_path):
+    clips = write_clips(tmp_path / "in", 12, 1.0)
+    clips[5].rename(tmp_path / "in" / "0005 killer.wav")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "def kill(event, arguments):\n"
+        "    if event == 'open' and str(arguments[0]).endswith('killer.wav'): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sys.addaudithook(kill)\n"
+    )
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    code, said = finish(start(tmp_path / "in", "-o", tmp_path / "out", "--model", tiny, env=environment))
+    assert code == 3, said
+    rows = files_in(tmp_path / "out")
+    assert [row["n_windows"] for row in rows] == [1] * 5 + [0] + [1] * 6
+    (failed,) = map(json.loads, (tmp_path / "out" / "failed.jsonl").read_text().splitlines())
+    assert (failed["path"], failed["stage"], failed["type"]) == (rows[5]["uri"], "worker", "Died")
+    assert "3 processes died over it (exit code -9)" in failed["message"]
+    # Where it no longer kills, it can be tried again.
+    code, said = finish(start("-o", tmp_path / "out", "--retry-failed"))
+    assert code == 0, said
+    assert [row["n_windows"] for row in files_in(tmp_path / "out")] == [1] * 12
+
+
+def test_recordings_that_vanish_are_failures_until_they_are_back(undisturbed, tiny, tmp_path):
+    process = start(undisturbed / "in", "-o", tmp_path / "out", "--model", tiny, *OPTIONS)
+    gone_clips = sorted((undisturbed / "in").iterdir())[-20:]
+    try:
+        until((tmp_path / "out" / "manifest.jsonl").exists, process)
+        for path in gone_clips:
+            path.rename(tmp_path / path.name)
+        code, said = finish(process)
+    finally:
+        for path in gone_clips:
+            (tmp_path / path.name).rename(path)
+    assert code == 3, said
+    rows = files_in(tmp_path / "out")
+    assert [row["error"] is None for row in rows] == [True] * (N_CLIPS - 20) + [False] * 20
+    assert all(row["error_stage"] == "open" for row in rows[-20:])
+    code, said = finish(start("-o", tmp_path / "out", "--retry-failed"))
+    assert code == 0, said
+    assert same(tmp_path / "out", undisturbed)
+
+
+def test_a_damaged_shard_is_found_and_done_again(undisturbed, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(undisturbed / "out", out)
+    path = out / "shards" / "000002.parquet"
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 3] ^= 1
+    path.write_bytes(whole)
+    (out / "shards" / "000003.files.parquet").write_bytes(b"PAR1")
+    code, said = resume(out)
+    assert code == 0, said
+    assert f"{N_CLIPS - 256} of them now" in said
+    assert "shards that were damaged and have been done again: 2" in said
+    assert same(out, undisturbed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_a_run_that_can_be_taken_up_again(undisturbed, tiny, tmp_path, number):
+    out = tmp_path / "an out"
+    process = start(undisturbed / "in", "-o", out, "--model", tiny, *OPTIONS, start_new_session=True)
+    until(lambda: workers_of(process), process)
+    # While one is at work, even if it stands still, no other may be.
+    process.send_signal(signal.SIGSTOP)
+    code, said = resume(out)
+    assert code == 2
+    assert f"another run does (process {process.pid} on " in one_sentence(said)
+    process.send_signal(signal.SIGCONT)
+    # Ctrl-C goes to all processes of a terminal.
+    os.killpg(process.pid, number)
+    code, said = finish(process)
+    assert code == 130, said
+    assert f"go on with: engine archive run -o '{out}' --resume" in one_sentence(said)
+    assert list(out.rglob("*.partial")) == []
+    assert (out / "files.parquet").exists()
+    if number == signal.SIGINT:
+        return
+    # A limit on files' sizes is a full disk to whoever writes.
+    few = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))  # noqa: E731
+    code, said = resume(out, preexec_fn=few)
+    assert code == 1, said
+    assert "expected to write " in one_sentence(said)
+    assert "File too large; make room or" in said
+    code, said = resume(out)
+    assert code == 0, said
+    assert same(out, undisturbed)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Give a mounted file system of 160 KiB, and a function that mounts it again with other options."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(options):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True, capture_output=True)
+
+    try:
+        mount("size=160k")
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("may not mount a file system here")
+    yield place, lambda options: mount(f"remount,{options}")
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_full_disk_and_one_that_may_not_be_written(undisturbed, tiny, small_disk):
+    place, remount = small_disk
+    out = place / "out"
+    code, said = finish(start(undisturbed / "in", "-o", out, "--model", tiny, *OPTIONS))
+    assert code == 1
+    assert f"expected to write {out}" in one_sentence(said)
+    assert "No space left on device; make room or" in said
+    finished = {path.name: path.read_bytes() for path in (out / "shards").iterdir()}
+    assert {"000000.parquet", "000000.files.parquet"} <= set(finished)
+    assert not any(name.endswith(".partial") for name in finished)
+    remount("size=10m,ro")
+    code, said = resume(out)
+    assert code == 1
+    assert "Read-only file system" in one_sentence(said)
+    remount("size=10m,rw")
+    code, said = resume(out)
+    assert code == 0, said
+    assert all((out / "shards" / name).read_bytes() == data for name, data in finished.items() if pairs(name, finished))
+    assert same(out, undisturbed)
+
+
+def pairs(name, finished):
+    """Return whether both tables of a shard are there."""
+    index = name.partition(".")[0]
+    return {f"{index}.parquet", f"{index}.files.parquet"} <= set(finished)
