@@ -59,7 +59,7 @@ class Model:
         self.card = card
         self._session = session
         self._network = Network(session, card)
-        self._front_end = None if card.frontend is None else LogMel(card.frontend)
+        self._front_end = None if card.frontend is None else LogMel(card.frontend, warn_empty=False)
         self._batches = self._network.takes_batches and session.device != "cpu"
         self._plain = None if card.sample_rate is None else resolve(card, card.sample_rate, batches=self._batches)
 

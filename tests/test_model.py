@@ -451,3 +451,10 @@ def test_sound_and_rows_are_not_taken_for_each_other(open_model, tmp_path):
     ):
         with pytest.raises(ModelError, match=r"'tiny' takes rows of embeddings; give them to Tagger\.from_embeddings"):
             call((NOISE, RATE))
+
+
+def test_empty_filters_of_a_models_own_front_end_are_no_news(open_model):
+    narrow = FRONTEND.from_dict(FRONTEND.to_dict() | {"n_mels": 8, "f_max": 150.0})
+    with pytest.warns(UserWarning, match="hold no bin"):
+        LogMel(narrow)
+    assert np.isfinite(open_model(card=log_mel_card(frontend=narrow))((NOISE, RATE)).scores).all()

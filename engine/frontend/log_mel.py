@@ -27,6 +27,8 @@ class LogMel:
     config : FrontendConfig
     threads : int
         Upper bound on the threads of one call; results do not depend on it.
+    warn_empty : bool
+        Whether to warn of empty filters; False for the front end of a model, which was trained with them.
 
     Warns
     -----
@@ -42,13 +44,14 @@ class LogMel:
     (101, 64)
     """
 
-    def __init__(self, config: FrontendConfig, threads: int = 1) -> None:
+    def __init__(self, config: FrontendConfig, threads: int = 1, *, warn_empty: bool = True) -> None:
         if threads < 1:
             raise ConfigError(f"expected at least 1 thread, got {threads}; pass threads=1 or more")
         self.config = config
         self.threads = threads
         self._plan = compiled_plan(config)
-        warn_of_empty_filters(self._plan, config)
+        if warn_empty:
+            warn_of_empty_filters(self._plan, config)
 
     def __repr__(self) -> str:
         """Return the configuration's essentials."""
