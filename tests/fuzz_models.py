@@ -266,6 +266,7 @@ def limit_memory() -> None:
 
 def main() -> None:
     """Run the cases and print how they ended."""
+    faulthandler.enable()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
@@ -295,5 +296,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    faulthandler.enable()
     main()

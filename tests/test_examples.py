@@ -82,9 +82,15 @@ class InputStream:
 """
 
 
+def with_package(folder):
+    """The environment with the packages in a folder before all others."""
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
 def test_microphone_example_tags_what_a_sound_card_gives(tmp_path):
     (tmp_path / "sounddevice.py").write_text(FAKE_SOUND_CARD)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    environment = with_package(tmp_path)
     done = subprocess.run(
         [sys.executable, EXAMPLES / "microphone.py"],
         env=environment,
@@ -102,7 +108,7 @@ def test_microphone_example_tags_what_a_sound_card_gives(tmp_path):
 
 def test_microphone_example_says_what_to_install(tmp_path):
     (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    environment = with_package(tmp_path)
     done = subprocess.run(
         [sys.executable, EXAMPLES / "microphone.py"], env=environment, capture_output=True, text=True, check=False
     )

@@ -74,7 +74,7 @@ def test_the_report_says_what_it_depends_on(path):
     assert model["file_sha256"] == hashlib.sha256(Path(path).read_bytes()).hexdigest()
     assert (model["sample_rate"], model["window_s"], model["hop_s"]) == (RATE, 1.0, 0.5)
     assert report.machine["cpus"] <= report.machine["cores"]
-    assert report.machine["kernels"] in ("baseline", "avx2", "avx512", "neon")
+    assert report.machine["kernels"] in ("baseline", "avx2", "avx512", "avx512vnni", "neon")
     assert report.versions["numpy"] == np.__version__
     assert report.settings["repeats"] == 10
     assert report.to_json()
