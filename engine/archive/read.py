@@ -34,6 +34,13 @@ def open_archive(folder: str | os.PathLike[str]) -> Archive:
     return Archive(Path(folder), store.settings)
 
 
+def tags_schema() -> Any:
+    """Return the schema of the batches that ``Archive.tags`` gives."""
+    pa = pyarrow()
+    names = {"file_id": pa.int64(), "uri": pa.string(), "start_s": pa.float64(), "end_s": pa.float64()}
+    return pa.schema([*(names | {"time": pa.timestamp("us"), "label": pa.string(), "score": pa.float32()}).items()])
+
+
 class Archive:
     """What a run has written; made by ``open_archive``.
 
@@ -51,8 +58,13 @@ class Archive:
         self.settings = settings
         self.labels = settings.labels
 
-    def files(self) -> Iterator[Any]:
+    def files(self, columns: Collection[str] | None = None) -> Iterator[Any]:
         """Give the recordings of the shards that are done, a pyarrow record batch at a time.
+
+        Parameters
+        ----------
+        columns : collection of str, optional
+            All by default.
 
         Raises
         ------
@@ -60,7 +72,7 @@ class Archive:
             A table is damaged.
         """
         for path in self._shards():
-            yield from self._batches(path.with_suffix(".files.parquet"))
+            yield from self._batches(path.with_suffix(".files.parquet"), columns)
 
     def failures(self) -> Iterator[dict[str, Any]]:
         """Give the rows of ``files`` that have an error: recordings that could not be used, or not to their end."""
@@ -123,17 +135,10 @@ class Archive:
             return
         taken = batch.take(pa.array(rows))
         label_of = pa.array([self.labels[column] for column in columns])
-        yield pa.record_batch(
-            {
-                "file_id": taken["file_id"],
-                "uri": pa.array([names[file_id] for file_id in taken["file_id"].to_pylist()]),
-                "start_s": taken["start_s"],
-                "end_s": taken["end_s"],
-                "time": taken["time"],
-                "label": label_of.take(pa.array(places)),
-                "score": pa.array(scores[rows, places]),
-            }
-        )
+        uris = pa.array([names[file_id] for file_id in taken["file_id"].to_pylist()], pa.string())
+        windows = [taken[name] for name in ("start_s", "end_s", "time")]
+        columns_of = [taken["file_id"], uris, *windows, label_of.take(pa.array(places)), pa.array(scores[rows, places])]
+        yield pa.record_batch(columns_of, schema=tags_schema())
 
     def _chosen(
         self, labels: Collection[str] | None, min_score: float | Mapping[str, float] | None

@@ -192,19 +192,18 @@ def test_tables_that_are_cut_are_said_and_not_skipped(damaged, name):
 
 
 @pytest.mark.parametrize(("name", "table"), [("000001.parquet", "windows"), ("000001.files.parquet", "files")])
-def test_no_damaged_byte_becomes_another_value(damaged, name, table):
+def test_damage_in_any_column_is_said(damaged, name, table):
     path = damaged / "shards" / name
     data = path.read_bytes()
-    whole = rows_of(getattr(open_archive(damaged), table)())
-    n_refused = 0
-    for place in range(0, len(data), 29):
+    chunks = pq.ParquetFile(path).metadata.row_group(0)
+    for k in range(chunks.num_columns):
+        chunk = chunks.column(k)
+        start = chunk.dictionary_page_offset or chunk.data_page_offset
+        # The last byte of the content of the column's last page.
+        place = start + chunk.total_compressed_size - 1
         path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
-        try:
-            assert rows_of(getattr(open_archive(damaged), table)()) == whole
-        except ArchiveError:
-            n_refused += 1
-    # The rest are statistics and what pages say beside their content.
-    assert n_refused > len(data) / 29 / 2
+        with pytest.raises(ArchiveError, match="run again with --resume"):
+            list(getattr(open_archive(damaged), table)())
 
 
 def test_tables_of_another_run_are_refused(damaged):

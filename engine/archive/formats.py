@@ -1,0 +1,157 @@
+"""The labels of an archive as tables for other programs: CSV, JSON lines, Parquet, Raven and Audacity."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from engine.archive.arrow import parquet
+from engine.archive.read import tags_schema
+from engine.archive.uri import file_name
+from engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+    from engine.archive.read import Archive
+
+_COLUMNS = ("file", "start_s", "end_s", "time", "label", "score")
+_FILE_COLUMNS = ("file_id", "uri_bytes", "duration_s", "sample_rate")
+_RAVEN_COLUMNS = (
+    *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"),
+    *("Begin Path", "Begin File", "File Offset (s)", "Annotation", "Score"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A label with its score, and of its recording the name, where it begins in all of them joined, and its rate."""
+
+    name: str
+    begin_s: float
+    sample_rate: int
+    tag: Mapping[str, Any]
+
+
+def write_results(
+    archive: Archive,
+    stream: BinaryIO,
+    format: str,  # noqa: A002 - what it is called everywhere
+    labels: Collection[str] | None = None,
+    min_score: float | Mapping[str, float] | None = None,
+) -> None:
+    """Write one row for each window and label, in memory that does not depend on how many there are.
+
+    Parameters
+    ----------
+    archive : Archive
+    stream : binary file object
+    format : str
+        - "csv": file, start_s, end_s, time, label, score.
+        - "jsonl": the same, an object per line.
+        - "parquet": the rows of ``Archive.tags``.
+        - "raven": a selection table over all recordings as a sequence, tab separated; Begin Time counts from the start
+          of the first recording, File Offset from the start of the row's own.
+        - "audacity": a label track over all recordings, one behind the other as in "raven".
+    labels, min_score
+        As for ``Archive.tags``.
+
+    Raises
+    ------
+    ConfigError
+        An unknown format, or a label that the archive does not have.
+    ArchiveError
+        A table of the archive is damaged.
+    """
+    if format not in FORMATS:
+        raise ConfigError(f"expected a format of {sorted(FORMATS)}, got {format!r}; choose one of them")
+    FORMATS[format](archive, stream, archive.tags(labels, min_score))
+
+
+def _write_csv(archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -> None:
+    stream.write(_csv_line(_COLUMNS))
+    for row in _rows(archive, tags):
+        start_s, end_s = _seconds(row.tag["start_s"]), _seconds(row.tag["end_s"])
+        stream.write(_csv_line((row.name, start_s, end_s, _time(row) or "", row.tag["label"], _score(row))))
+
+
+def _write_json_lines(archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -> None:
+    for row in _rows(archive, tags):
+        values = (row.name, row.tag["start_s"], row.tag["end_s"], _time(row), row.tag["label"], row.tag["score"])
+        text = json.dumps(dict(zip(_COLUMNS, values, strict=True)), ensure_ascii=False, allow_nan=False)
+        # What UTF-8 cannot hold, bytes of names that are not valid Unicode, becomes \udcXX, which JSON reads back.
+        stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _write_parquet(_archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -> None:
+    with parquet().ParquetWriter(stream, tags_schema(), compression="zstd") as writer:
+        for batch in tags:
+            writer.write_batch(batch)
+
+
+def _write_raven(archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -> None:
+    stream.write(_tabbed_line(_RAVEN_COLUMNS))
+    for number, row in enumerate(_rows(archive, tags), 1):
+        start_s, end_s = row.tag["start_s"], row.tag["end_s"]
+        begin, end = _seconds(row.begin_s + start_s), _seconds(row.begin_s + end_s)
+        where = (str(number), "Spectrogram 1", "1", begin, end, "0", f"{row.sample_rate / 2:g}")
+        what = (row.name, file_name(row.name), _seconds(start_s), row.tag["label"], _score(row))
+        stream.write(_tabbed_line((*where, *what)))
+
+
+def _write_audacity(archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -> None:
+    for row in _rows(archive, tags):
+        begin, end = (_seconds(row.begin_s + row.tag[side]) for side in ("start_s", "end_s"))
+        stream.write(_tabbed_line((begin, end, row.tag["label"])))
+
+
+def _rows(archive: Archive, tags: Iterator[Any]) -> Iterator[_Row]:
+    """Give the tags with their recordings: both come in the order of the recordings."""
+    files = (file for batch in archive.files(_FILE_COLUMNS) for file in batch.to_pylist())
+    file: dict[str, Any] = {"file_id": -1, "duration_s": 0.0}
+    begin_s = 0.0
+    for batch in tags:
+        for tag in batch.to_pylist():
+            while file["file_id"] != tag["file_id"]:
+                begin_s += file["duration_s"] or 0.0
+                file = next(files)
+            yield _Row(file["uri_bytes"].decode("utf-8", "surrogateescape"), begin_s, file["sample_rate"], tag)
+
+
+def _seconds(time_s: float) -> str:
+    return f"{time_s:.6f}"
+
+
+def _score(row: _Row) -> str:
+    return f"{row.tag['score']:.6g}"
+
+
+def _time(row: _Row) -> str | None:
+    time = row.tag["time"]
+    return None if time is None else str(time.isoformat())
+
+
+def _csv_line(values: Iterable[str]) -> bytes:
+    text = io.StringIO(newline="")
+    # A carriage return inside a name is quoted only where it is part of the line end, so that is taken off afterwards.
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return (text.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "surrogateescape")
+
+
+def _tabbed_line(values: Iterable[str]) -> bytes:
+    """Join values by tabs; Raven and Audacity know no way to keep a tab or the end of a line inside a value."""
+    texts = (" ".join(re.split(r"[\t\r\n]", value)) for value in values)
+    return ("\t".join(texts) + "\n").encode("utf-8", "surrogateescape")
+
+
+FORMATS: dict[str, Callable[[Archive, BinaryIO, Iterator[Any]], None]] = {
+    "csv": _write_csv,
+    "jsonl": _write_json_lines,
+    "parquet": _write_parquet,
+    "raven": _write_raven,
+    "audacity": _write_audacity,
+}
