@@ -17,7 +17,7 @@ import pytest
 
 from engine.archive import trees
 from engine.archive.items import Item, Opener
-from engine.archive.plan import make_shards, read_plan, write_plan
+from engine.archive.plan import Plan, make_shards, write_plan
 from engine.archive.scan import scan
 from engine.archive.settings import ArchiveSettings
 from engine.errors import AudioError, ConfigError
@@ -530,9 +530,9 @@ def test_odd_names_survive_from_the_scan_to_the_tables(tmp_path):
         hop=1, channel=None,
     )  # fmt: skip
     write_plan(tmp_path / "manifest.jsonl", settings, "m", make_shards(items))
-    plan = read_plan(tmp_path / "manifest.jsonl")
-    assert [item for shard in plan.shards for item in shard.items] == items
-    assert all(opening(item.uri) == b"x" for item in plan.shards[0].items)
+    planned = [item for shard in Plan(tmp_path / "manifest.jsonl") for item in shard.items]
+    assert planned == items
+    assert all(opening(item.uri) == b"x" for item in planned)
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
