@@ -162,7 +162,7 @@ def _from_name(name: str) -> Recorded | None:
 
 
 def _by_pattern(name: str, pattern: str) -> Recorded | None:
-    for field in _expression(pattern).finditer(name):
+    for field in name_expression(pattern).finditer(name):
         try:
             return _recorded(datetime.strptime(field[0], pattern), "name")  # noqa: DTZ007 - the recorder's clock
         except ValueError:
@@ -171,7 +171,8 @@ def _by_pattern(name: str, pattern: str) -> Recorded | None:
 
 
 @lru_cache(maxsize=8)
-def _expression(pattern: str) -> re.Pattern[str]:
+def name_expression(pattern: str) -> re.Pattern[str]:
+    """Return what a pattern of times finds in names; a ConfigError for one that ``recorded_at`` cannot use."""
     parts = re.split(r"(%.?)", pattern)
     codes = set(parts[1::2])
     repeated = any(parts.count(code) > 1 for code in codes - {"%%"})

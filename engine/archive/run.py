@@ -71,6 +71,7 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     window_s: float | None = None,
     hop_s: float | None = None,
     channel: int | None = None,
+    time_pattern: str | None = None,
     device: str = "auto",
     workers: int | None = None,
     include: Collection[str] = (),
@@ -97,14 +98,17 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     out : path
         The folder to write; new, or with ``resume`` one of an earlier run.
     model : str, path or None
-        As for ``Tagger``. With ``resume``, model, products, window, hop and channel that are None are those of the
-        earlier run, and others must be the same.
+        As for ``Tagger``. With ``resume``, what is None of model, products, window, hop, channel and pattern is as in
+        the earlier run, and the rest must be the same.
     products : collection of str or None
         "tags" (scores), "embeddings" or both; of both, the default, those that the model gives.
     window_s, hop_s : float or None
         The card's by default.
     channel : int or None
         The channel to take; None averages all.
+    time_pattern : str or None
+        How names hold the time of a recording, in the codes of ``strptime``: "%d-%m-%Y %Hh%M" for "hut 06-04-2018
+        19h17.wav". It goes before what the recorder wrote; None takes that, or a time as recorders write it in names.
     device : str
         As for ``Tagger``.
     workers : int or None
@@ -147,7 +151,9 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     path = find_model(name).absolute()
     with Model.open(path, device, threads=1) as opened:
         device = opened.device
-        settings = _settings(opened, begun, products, window_s, hop_s, channel)
+        settings = _settings(
+            opened, begun, products, window_s=window_s, hop_s=hop_s, channel=channel, time_pattern=time_pattern
+        )
     items = _until(cancel, islice(scan(inputs, include, exclude), limit))
     store = Store(folder, settings)
     _prepare(folder, resume=begun is not None)
@@ -196,13 +202,15 @@ def _settings(
     model: Model,
     begun: Plan | None,
     products: Collection[str] | None,
+    *,
     window_s: float | None,
     hop_s: float | None,
     channel: int | None,
+    time_pattern: str | None,
 ) -> ArchiveSettings:
     """Return the settings that are asked for; what is not asked for is as it was begun, and the rest must be."""
     if begun is None:
-        return settings_for(model, PRODUCTS if products is None else products, window_s, hop_s, channel)
+        return settings_for(model, PRODUCTS if products is None else products, window_s, hop_s, channel, time_pattern)
     theirs = begun.settings
     ours = settings_for(
         model,
@@ -210,6 +218,7 @@ def _settings(
         theirs.options["window_s"] if window_s is None else window_s,
         theirs.options["hop_s"] if hop_s is None else hop_s,
         theirs.channel if channel is None else channel,
+        theirs.time_pattern if time_pattern is None else time_pattern,
     )
     if ours != theirs:
         before, now = theirs.to_dict(), ours.to_dict()

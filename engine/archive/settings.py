@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
+from engine.archive.recorded import name_expression
 from engine.errors import ConfigError
 from engine.fingerprint import canonical_json
 
@@ -38,6 +39,8 @@ class ArchiveSettings:
         In samples.
     channel : int or None
         None averages all.
+    time_pattern : str or None
+        How names hold the time of a recording; see ``engine.archive.recorded``.
     """
 
     model: str
@@ -49,6 +52,7 @@ class ArchiveSettings:
     window: int
     hop: int
     channel: int | None
+    time_pattern: str | None
 
     @property
     def fingerprint(self) -> str:
@@ -88,6 +92,7 @@ def settings_for(
     window_s: float | None = None,
     hop_s: float | None = None,
     channel: int | None = None,
+    time_pattern: str | None = None,
 ) -> ArchiveSettings:
     """Return the settings of a run.
 
@@ -100,13 +105,18 @@ def settings_for(
         The card's by default.
     channel : int or None
         The channel to take; None averages all.
+    time_pattern : str or None
+        In the codes of ``strptime``; None looks for the usual ones.
 
     Raises
     ------
     ConfigError
-        A product that is unknown or that the model does not give, or a window that it does not take.
+        A product that is unknown or that the model does not give, a window that it does not take, or a pattern
+        without a date and an hour.
     """
     card = model.card
+    if time_pattern is not None:
+        name_expression(time_pattern)
     if not products or not set(products) <= set(PRODUCTS):
         raise ConfigError(f"expected products among {list(PRODUCTS)}, got {sorted(products)}; choose some of them")
     given = {"tags": bool(card.labels), "embeddings": card.embedding_size is not None}
@@ -124,4 +134,5 @@ def settings_for(
         window=window,
         hop=hop,
         channel=channel,
+        time_pattern=time_pattern,
     )

@@ -101,7 +101,7 @@ def _run_item(  # noqa: PLR0917 - one call, which names nothing twice
     try:
         with opener.open(item) as (source, sha256):
             row = replace(row, sha256=sha256)
-            recorded = recorded_at(item.uri, source)
+            recorded = recorded_at(item.uri, source, settings.time_pattern)
             if recorded is not None:
                 row = replace(
                     row,

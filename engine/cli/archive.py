@@ -41,6 +41,7 @@ def archive() -> None:
 @click.option("--window-s", metavar="SECONDS", type=float, help="Length of a window.  [default: the card's]")
 @click.option("--hop-s", metavar="SECONDS", type=float, help="From one window to the next.  [default: the card's]")
 @click.option("--channel", metavar="N", type=click.IntRange(min=0), help="The channel to take.  [default: their mean]")
+@click.option("--time-pattern", metavar="PATTERN", help="How names hold the time, such as '%Y%m%d_%H%M%S'.")
 @click.option("--device", metavar="DEVICE", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Processes.  [default: one per CPU]")
 @click.option("--include", metavar="PATTERN", multiple=True, help="Take only names that match, such as '*.wav'.")

@@ -92,6 +92,7 @@ def test_an_archive_is_not_written_over(begun):
         ({"window_s": 2.0}, "window"),
         ({"products": ["tags"]}, "embedding_size"),
         ({"channel": 0}, "channel"),
+        ({"time_pattern": "%Y%m%d%H"}, "time_pattern"),
         ({"model": "esc10"}, "model, model_sha256"),
     ],
 )

@@ -38,6 +38,7 @@ def test_products_can_be_chosen(model):
         ({"products": []}, r"expected products among"),
         ({"window_s": -1.0}, "window_s"),
         ({"window_s": 1.0, "hop_s": 2.0}, "hop_s"),
+        ({"time_pattern": "%Y"}, "expected a pattern of"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(model, changes, message):
@@ -64,6 +65,7 @@ def test_the_fingerprint_covers_every_field(settings):
         "window": 1,
         "hop": 1,
         "channel": 0,
+        "time_pattern": "%Y%m%d%H",
     }
     assert set(changes) == set(settings.to_dict())
     prints = {replace(settings, **{name: value}).fingerprint for name, value in changes.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -51,6 +52,14 @@ def test_what_is_known_of_a_recording(tmp_path, model, settings):
     assert len(row.sha256) == 64
     times = [each["time"] for each in windows_in(store.folder)]
     assert [(each - row.recorded_at).total_seconds() for each in times] == [0, 0.5, 1, 1.5]
+
+
+def test_a_pattern_says_how_names_hold_the_time(tmp_path, model):
+    clip = write_clip(tmp_path / "hut 06-04-2018 19h17.wav", 1.0)
+    store = store_in(tmp_path / "out", settings_for(model, time_pattern="%d-%m-%Y %Hh%M"))
+    do_shard(model, shard_of([clip]), store)
+    (row,) = shard_rows(store, shard_of([clip]))
+    assert (row.recorded_at, row.recorded_from) == (datetime(2018, 4, 6, 19, 17), "name")
 
 
 def test_every_failure_is_a_row_and_the_rest_goes_on(tmp_path, model, settings):
