@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.archive.arrow import parquet, pyarrow
 from engine.archive.store import Store
+from engine.archive.tables import file_schema, window_schema
 from engine.errors import ArchiveError, ConfigError
 
 if TYPE_CHECKING:
@@ -174,6 +175,10 @@ class Archive:
                 settings = (file.schema_arrow.metadata or {}).get(b"engine.settings", b"{}")
                 if json.loads(settings) != self.settings.to_dict():
                     raise ArchiveError(f"{damaged} one of other settings; {remedy}")
+                # What stands at the end of a Parquet file has no checksum.
+                is_files = path.name.endswith(".files.parquet")
+                if not file.schema_arrow.equals(file_schema({}) if is_files else window_schema(self.settings, {})):
+                    raise ArchiveError(f"{damaged} one with other columns; {remedy}")
                 names = file.schema_arrow.names if columns is None else list(columns)
                 unknown = sorted(set(names) - set(file.schema_arrow.names))
                 if unknown:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from engine.archive.arrow import parquet, pyarrow
 from engine.archive.durable import replace_file, replace_path, writing
 from engine.archive.plan import Plan
-from engine.archive.tables import gathered_schema, read_files, with_duplicates, write_files
+from engine.archive.tables import file_schema, gathered_schema, read_files, with_duplicates, write_files
 from engine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -175,6 +175,9 @@ def _checked_metadata(path: Path) -> dict[bytes, bytes]:
     with parquet().ParquetFile(path, page_checksum_verification=True) as file:
         for _ in file.iter_batches():
             pass
+        # What stands at the end of a Parquet file has no checksum.
+        if not file.schema_arrow.equals(file_schema({})):
+            raise ValueError("the columns are others")
         return file.schema_arrow.metadata or {}
 
 

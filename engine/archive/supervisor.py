@@ -175,11 +175,14 @@ class Supervisor:
         """Take what a worker has said, and give it a shard if it has none."""
         try:
             while worker.connection.poll():
-                self._take(worker, worker.connection.recv(), waiting)
+                self._take(worker, worker.connection.recv())
+            # Also a worker that had nothing left to do: the shard of one that died may have come back.
+            if worker.ready and worker.task is None and waiting:
+                self._give(worker, waiting)
         except (EOFError, OSError):
             self._bury(worker, waiting)
 
-    def _take(self, worker: _Worker, message: object, waiting: deque[tuple[int, bool]]) -> None:
+    def _take(self, worker: _Worker, message: object) -> None:
         match message:
             case Begun(file_id):
                 worker.file_id = file_id
@@ -194,20 +197,17 @@ class Supervisor:
             case Ready():
                 worker.ready = True
                 self._stillborn = 0
-                self._give(worker, waiting)
             case ShardDone():
                 if worker.task is not None:
                     self.done.add(worker.task.shard.index)
                 self._n_run, self._n_failed = self._n_run + worker.n_done, self._n_failed + worker.n_failed
                 self.audio_s += worker.audio_s
                 worker.task, worker.n_done, worker.n_failed, worker.audio_s = None, 0, 0, 0.0
-                self._give(worker, waiting)
 
     def _give(self, worker: _Worker, waiting: deque[tuple[int, bool]]) -> None:
-        if waiting:
-            index, retry = waiting.popleft()
-            worker.task = Task(self._plan[index], retry, dict(self._excluded))
-            worker.connection.send(worker.task)
+        index, retry = waiting.popleft()
+        worker.task = Task(self._plan[index], retry, dict(self._excluded))
+        worker.connection.send(worker.task)
 
     def _bury(self, worker: _Worker, waiting: deque[tuple[int, bool]]) -> None:
         self._team.remove(worker)

@@ -525,7 +525,7 @@ def test_odd_names_survive_from_the_scan_to_the_tables(tmp_path):
     assert [item.uri for item in items] == [f"{folder}/{name}" for name in names]
     settings = ArchiveSettings(
         model="m", model_sha256="0", card_sha256="0", labels=("a",), embedding_size=None, sample_rate=8000, window=1,
-        hop=1, channel=None,
+        hop=1, channel=None, time_pattern=None,
     )  # fmt: skip
     write_plan(tmp_path / "manifest.jsonl", settings, "m", make_shards(items))
     plan = Plan(tmp_path / "manifest.jsonl")
