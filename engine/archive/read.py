@@ -108,9 +108,9 @@ class Archive:
         min_score : float or Mapping from label to float, optional
             The score from which a row is given, for all labels or for each; labels that a mapping lacks are not given.
 
-        Yields
-        ------
-        pyarrow.RecordBatch
+        Returns
+        -------
+        iterator of pyarrow.RecordBatch
             file_id, uri, start_s, end_s (seconds from the recording's start), time (timestamp or null), label, score.
 
         Raises
@@ -120,7 +120,9 @@ class Archive:
         ArchiveError
             A table is damaged.
         """
-        chosen = self._chosen(labels, min_score)
+        return self._all_tags(self._chosen(labels, min_score))
+
+    def _all_tags(self, chosen: dict[str, float]) -> Iterator[Any]:
         for path in self._shards():
             names = self._names(path)
             for batch in self._batches(path, ("file_id", "start_s", "end_s", "time", "scores")):

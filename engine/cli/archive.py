@@ -12,24 +12,28 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
+from engine.cli.output import open_output
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.archive.supervisor import Progress
 
 SOME_FAILED = 3
+RESULT_FORMATS = ("csv", "jsonl", "parquet", "raven", "audacity")
 # Where standard error is no terminal, progress is one line in so many seconds.
 LINE_EVERY_S = 60.0
 
 
 @click.group()
 def archive() -> None:
-    """Tag and embed many recordings, resumably.
+    """Tag and embed many recordings, resumably, and read the results.
 
     \b
     Examples:
       engine archive run recordings/ -o out
       engine archive run -o out --resume
+      engine archive results out --label rain --min-score 0.8 --format raven -o rain.txt
     """  # noqa: D301  (click wants the character \b before lines that it must not wrap)
 
 
@@ -80,6 +84,38 @@ def run(
     if summary.n_failed:
         click.echo(f"{summary.n_failed} could not be used: {summary.folder / 'failed.jsonl'}", err=True)
     return SOME_FAILED if summary.n_failed else 0
+
+
+@archive.command()
+@click.argument("folder", metavar="FOLDER")
+@click.option("--label", "labels", metavar="LABEL", multiple=True, help="Only this label; may be given again.")
+@click.option("--min-score", metavar="SCORE", type=float, help="Only scores from this.  [default: any]")
+@click.option("--format", "format_", type=click.Choice(RESULT_FORMATS), default="csv", show_default=True)
+@click.option("-o", "--output", metavar="FILE", help="Write to a new file instead of standard output.")
+@click.option("--overwrite", is_flag=True, help="Let --output replace a file.")
+def results(
+    *, folder: str, labels: tuple[str, ...], min_score: float | None, format_: str, output: str | None, overwrite: bool
+) -> None:
+    """Print one row for each window and label of an archive, also while it is still being made.
+
+    \b
+    csv       file, start_s, end_s, time, label, score
+    jsonl     the same, one object per line
+    parquet   the same columns, with the numbers of the recordings
+    raven     a selection table over all recordings as a sequence
+    audacity  a label track over all recordings, one behind the other
+
+    \b
+    Examples:
+      engine archive results out
+      engine archive results out --label rain --min-score 0.8
+      engine archive results out --format audacity -o labels.txt
+    """  # noqa: D301  (click wants the character \b before lines that it must not wrap)
+    from engine.archive import open_archive, write_results
+
+    opened = open_archive(folder)
+    with open_output(output, overwrite) as stream:
+        write_results(opened, stream, format_, labels or None, min_score)
 
 
 @contextlib.contextmanager
