@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -166,8 +167,8 @@ def test_golden_is_held_to_its_tolerance(tmp_path, output, shift, passes):
 def test_golden_sees_a_front_end_that_computes_something_else(tmp_path, monkeypatch):
     path = save(tmp_path / "tiny.onnx")
 
-    def other_front_end(config: FrontendConfig):
-        return LogMel(replace(config, window="hamming"))
+    def other_front_end(config: FrontendConfig, **options: Any):
+        return LogMel(replace(config, window="hamming"), **options)
 
     monkeypatch.setattr(model_module, "LogMel", other_front_end)
     with pytest.raises(ModelError, match="golden"):
