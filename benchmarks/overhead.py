@@ -16,7 +16,7 @@ import argparse
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
@@ -88,12 +88,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     arguments = parser.parse_args()
-    result: dict[str, Any] = {
-        "command": f"python -m benchmarks.overhead {' '.join(sys.argv[1:])}".strip(),
-        "machine": report.machine(),
-        "versions": report.versions(("numpy", "onnxruntime-gpu", "onnxruntime")),
-        "settings": report.settings(),
-    }
+    result = report.circumstances("benchmarks.overhead", ("numpy", "onnxruntime-gpu", "onnxruntime"))
     seconds = measure(arguments.rounds, CLOCKS[arguments.clock])
     figures = {
         figure: {name: float(np.percentile(values, percentile)) * 1e6 for name, values in seconds.items()}
@@ -106,11 +101,8 @@ def main() -> None:
         share = f"{value['overhead']:.1%}"
         rows.append([figure, f"{value['bare']:.0f}", f"{value['Tagger']:.0f}", f"{value['overhead_us']:.0f}", share])
     result |= {"rounds": arguments.rounds, "calls": CALLS, "target": TARGET, "figures": figures}
-    heading = "\n".join(
-        f"{key}: {', '.join(f'{k} {v}' for k, v in result[key].items())}" for key in ("machine", "versions", "settings")
-    )
     table = report.table(["of the rounds", "bare us", "Tagger us", "more us", "more"], rows)
-    text = "\n\n".join([f"`{result['command']}`", heading, table, f"target: less than {TARGET:.0%} more"])
+    text = "\n\n".join([report.heading(result), table, f"target: less than {TARGET:.0%} more"])
     print(text)
     print(f"wrote {report.write('overhead', result, text)}")
 
