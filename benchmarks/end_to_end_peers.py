@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -76,20 +77,20 @@ class _TimedSession(Session):
         return values
 
 
-class Peer:
+class Peer(ABC):
     """Windows through a front end, then through a network, then the maximum over them."""
 
     def __init__(self, card: ModelCard) -> None:
         self.card = card
         self.log_mel_s = self.network_s = 0.0
 
+    @abstractmethod
     def log_mel(self, windows: NDArray[np.float32]) -> Any:
         """Return what the network takes for windows of shape (n_windows, n_samples)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def network(self, features: Any) -> NDArray[np.float32]:
         """Return the scores of the windows, shape (n_windows, n_labels)."""
-        raise NotImplementedError
 
     def run(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scores of a clip."""
