@@ -156,10 +156,10 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
         )
     items = _until(cancel, islice(scan(inputs, include, exclude), limit))
     store = Store(folder, settings)
-    _prepare(folder, resume=begun is not None)
+    _prepare(store, resume=begun is not None)
     with store.locked():
         with writing(folder):
-            for place in (folder, store.shards):
+            for place in (folder, *store.table_folders):
                 remove_partial(place)
         if begun is None:
             stored = path.stem if name is None or name in model_names() else str(path)
@@ -230,12 +230,14 @@ def _settings(
     return ours
 
 
-def _prepare(folder: Path, *, resume: bool) -> None:
+def _prepare(store: Store, *, resume: bool) -> None:
+    folder = store.folder
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "shards").mkdir(exist_ok=True)
+        for place in (folder, *store.table_folders):
+            place.mkdir(parents=True, exist_ok=True)
         # A run that ended before its plan was written has left nothing else.
-        occupied = any(path.name not in (LOCK, "shards") and path.suffix != PARTIAL for path in folder.iterdir())
+        ours = {LOCK, *(place.name for place in store.table_folders)}
+        occupied = any(path.name not in ours and path.suffix != PARTIAL for path in folder.iterdir())
     except OSError as error:
         raise ArchiveError(
             f"expected a folder to write at {folder}, got {error.strerror}; change its permissions or choose another"

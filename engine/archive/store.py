@@ -1,8 +1,8 @@
 """The folder of an archive: where everything lies, what is done, and who may write.
 
 OUT/manifest.jsonl            the plan
-OUT/shards/000000.parquet     windows of shard 0; there when the shard is done, and not before
-OUT/shards/000000.files.parquet
+OUT/windows/000000.parquet    windows of shard 0; there when the shard is done, and not before
+OUT/files/000000.parquet      recordings of shard 0
 OUT/files.parquet             all recordings, gathered from the shards
 OUT/failed.jsonl              those that could not be used
 OUT/lock                      held by the run that writes
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from engine.archive.tables import FileRow
 
 LOCK = "lock"
+# The folders of tables: one of each for every shard, under the same name.
+WINDOWS, FILES = "windows", "files"
 SHARD_KEY, SETTINGS_KEY, WINDOWS_KEY = "engine.shard", "engine.settings", "engine.windows_sha256"
 
 
@@ -42,11 +44,16 @@ class Store:
     ----------
     folder : Path
     settings : ArchiveSettings
+
+    Attributes
+    ----------
+    table_folders : tuple of Path
+        What holds the tables of the shards.
     """
 
     def __init__(self, folder: Path, settings: ArchiveSettings) -> None:
         self.folder = folder
-        self.shards = folder / "shards"
+        self.table_folders = (folder / WINDOWS, folder / FILES)
         self.settings = settings
 
     @classmethod
@@ -57,11 +64,19 @@ class Store:
 
     def windows_path(self, index: int) -> Path:
         """Return where the windows of a shard lie."""
-        return self.shards / f"{index:06d}.parquet"
+        return self.folder / WINDOWS / f"{index:06d}.parquet"
 
     def files_path(self, index: int) -> Path:
         """Return where the recordings of a shard lie."""
-        return self.shards / f"{index:06d}.files.parquet"
+        return self.folder / FILES / f"{index:06d}.parquet"
+
+    def written(self) -> list[int]:
+        """Return the shards that have both tables, in order; whether they are intact is not looked at."""
+        windows, files = (
+            {int(path.stem) for path in folder.glob("*.parquet") if path.stem.isdigit()}
+            for folder in self.table_folders
+        )
+        return sorted(windows & files)
 
     def metadata(self, shard: Shard) -> dict[str, str]:
         """Return what the tables of a shard say about themselves."""
