@@ -184,7 +184,14 @@ class Archive:
                     raise ConfigError(
                         f"expected columns among {file.schema_arrow.names}, got {unknown}; leave them out"
                     )
-                yield from file.iter_batches(_BATCH_ROWS, columns=names)
+                n_rows = 0
+                for batch in file.iter_batches(_BATCH_ROWS, columns=names):
+                    batch.validate()
+                    n_rows += len(batch)
+                    yield batch
+                # The header of a page has no checksum either, and may say that there is nothing in it.
+                if n_rows != file.metadata.num_rows:
+                    raise ArchiveError(f"{damaged} {n_rows} of {file.metadata.num_rows} rows; {remedy}")
         except (OSError, ValueError, pyarrow().ArrowException) as error:
             if isinstance(error, ConfigError):
                 raise

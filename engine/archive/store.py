@@ -188,8 +188,8 @@ def _failure(row: dict[str, Any]) -> bytes:
 def _checked_metadata(path: Path) -> dict[bytes, bytes]:
     """Return what a table says about itself; every page of it is read, and has the checksum it was written with."""
     with parquet().ParquetFile(path, page_checksum_verification=True) as file:
-        for _ in file.iter_batches():
-            pass
+        # A page's header has no checksum, and may say that there is nothing in it.
+        file.read().validate(full=True)
         # What stands at the end of a Parquet file has no checksum.
         if not file.schema_arrow.equals(file_schema({})):
             raise ValueError("the columns are others")

@@ -48,6 +48,11 @@ def archive() -> None:
 @click.option("--time-pattern", metavar="PATTERN", help="How names hold the time, such as '%Y%m%d_%H%M%S'.")
 @click.option("--device", metavar="DEVICE", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Processes.  [default: one per CPU]")
+@click.option("--ray", metavar="ADDRESS", help="Work on this Ray cluster (auto: the one here), or local for a new one.")
+@click.option(
+    "--formats", metavar="LIST", help="Write these from the finished shards: csv,jsonl,parquet,raven,audacity."
+)
+@click.option("--threshold", metavar="SCORE", type=float, help="Only scores from this into --formats.  [default: any]")
 @click.option("--include", metavar="PATTERN", multiple=True, help="Take only names that match, such as '*.wav'.")
 @click.option("--exclude", metavar="PATTERN", multiple=True, help="Leave out names that match.")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Take only the first N recordings.")
@@ -56,7 +61,14 @@ def archive() -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def run(
-    *, inputs: tuple[str, ...], output: str, products: str | None, dry_run: bool, quiet: bool, **options: Any
+    *,
+    inputs: tuple[str, ...],
+    output: str,
+    products: str | None,
+    formats: str | None,
+    dry_run: bool,
+    quiet: bool,
+    **options: Any,
 ) -> int:
     """Tag and embed recordings into a folder of Parquet tables.
 
@@ -67,12 +79,15 @@ def run(
     from engine.archive.run import plan_of
     from engine.archive.run import run as run_archive
 
-    wanted = None if products is None else [product.strip() for product in products.split(",")]
+    wanted = None if products is None else _listed(products)
+    tables = [] if formats is None else _listed(formats)
     if dry_run:
         click.echo(plan_of(inputs, include=options["include"], exclude=options["exclude"], limit=options["limit"]))
         return 0
     with _cancelled_by_signals() as cancel, _progress(quiet=quiet) as progress:
-        summary = run_archive(inputs, output, products=wanted, progress=progress, cancel=cancel, **options)
+        summary = run_archive(
+            inputs, output, products=wanted, formats=tables, progress=progress, cancel=cancel, **options
+        )
     hours, pace = summary.audio_s / 3600, summary.audio_s / max(summary.elapsed_s, 1e-9)
     click.echo(
         f"{summary.n_items} recordings, {summary.n_run} of them now: {hours:.2f} h of sound in "
@@ -116,6 +131,10 @@ def results(
     opened = open_archive(folder)
     with open_output(output, overwrite) as stream:
         write_results(opened, stream, format_, labels or None, min_score)
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
 
 
 @contextlib.contextmanager

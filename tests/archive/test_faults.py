@@ -190,7 +190,7 @@ def test_a_recording_that_kills_its_worker(tiny, tmp_path):
     assert [row["n_windows"] for row in rows] == [1] * 5 + [0] + [1] * 6
     (failed,) = map(json.loads, (tmp_path / "out" / "failed.jsonl").read_text().splitlines())
     assert (failed["path"], failed["stage"], failed["type"]) == (rows[5]["uri"], "worker", "Died")
-    assert "3 processes died over it (exit code -9)" in failed["message"]
+    assert "3 workers died over it (exit code -9)" in failed["message"]
     # Where it no longer kills, it can be tried again.
     code, said = finish(start("-o", tmp_path / "out", "--retry-failed"))
     assert code == 0, said
