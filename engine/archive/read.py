@@ -122,7 +122,7 @@ class Archive:
         ArchiveError
             A table is damaged.
         """
-        return self._all_tags(self._chosen(labels, min_score))
+        return self._all_tags(self.chosen(labels, min_score))
 
     def _all_tags(self, chosen: dict[str, float]) -> Iterator[Any]:
         columns = ("file_id", "start_s", "end_s", "time", "scores")
@@ -146,10 +146,8 @@ class Archive:
         columns_of = [taken["file_id"], uris, *windows, label_of.take(pa.array(places)), pa.array(scores[rows, places])]
         yield pa.record_batch(columns_of, schema=tags_schema())
 
-    def _chosen(
-        self, labels: Collection[str] | None, min_score: float | Mapping[str, float] | None
-    ) -> dict[str, float]:
-        """Return the labels that are wanted, each with the score from which."""
+    def chosen(self, labels: Collection[str] | None, min_score: float | Mapping[str, float] | None) -> dict[str, float]:
+        """Return the labels that ``tags`` gives for its parameters, each with the score from which; as it raises."""
         if not self.labels:
             raise ConfigError(f"expected an archive with tags, {self.folder} has embeddings only; run it with tags")
         if isinstance(labels, str):

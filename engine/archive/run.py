@@ -175,9 +175,7 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     store = Store(folder, settings)
     _prepare(store, resume=begun is not None)
     with _crew(ray, path, device, workers, store) as (crew, n_workers), store.locked():
-        with writing(folder):
-            for place in (folder, *store.table_folders):
-                remove_partial(place)
+        _sweep(store)
         if begun is None:
             stored = path.stem if name is None or name in model_names() else str(path)
             plan = write_plan(manifest_path(folder), settings, stored, make_shards(items))
@@ -197,6 +195,7 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
                 store.gather(done | supervisor.done)
             raise
         n_failed = store.gather(done | supervisor.done)
+        _sweep(store)
         write_exports(folder, formats, threshold)
     n_run = sum(plan.sizes[index] for index in pending)
     return Summary(folder, plan.n_items, n_failed, n_run, n_damaged, supervisor.audio_s, time.perf_counter() - began)
@@ -287,6 +286,13 @@ def _prepare(store: Store, *, resume: bool) -> None:
     if occupied and not resume:
         hint = "go on with --resume" if manifest_path(folder).exists() else "empty it"
         raise ConfigError(f"expected a new folder, {folder} is not empty; {hint}, or choose another")
+
+
+def _sweep(store: Store) -> None:
+    """Remove what workers that were killed have left of their files."""
+    with writing(store.folder):
+        for place in (store.folder, *store.table_folders):
+            remove_partial(place)
 
 
 def _extended(folder: Path, items: Iterable[Item]) -> Plan:
