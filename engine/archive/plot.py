@@ -49,7 +49,7 @@ def plot_activity(summary: ArchiveSummary) -> bytes:
     by_mean = sorted(summary.labels, key=lambda label: -label.mean)[:MAX_LABELS]
     labels = [label for label in summary.labels if label in by_mean]
     figure = Figure(figsize=(10, 1.0 + 0.95 * len(labels)), layout="constrained")
-    panels = figure.subplots(len(labels), 2, squeeze=False, sharex="col")
+    panels = figure.subplots(len(labels), 2, squeeze=False, sharex="col", width_ratios=(3, 2))
     for row, label in zip(panels, labels, strict=True):
         hours, days = summary.by_hour.values[label.label], summary.by_day.values[label.label]
         highest = max((value for value in (*hours, *days) if value is not None), default=0.0)
@@ -78,7 +78,7 @@ def _draw(axes: Any, values: Sequence[float | None], highest: float) -> None:
 def _name_days(axes: Any, days: Activity) -> None:
     step = max(1, -(-len(days.names) // 6))
     places = range(0, len(days.names), step)
-    axes.set(xlabel="day", xticks=list(places), xlim=(-0.6, len(days.names) - 0.4))
+    axes.set(xlabel="day", xticks=list(places), xlim=(-0.6, max(len(days.names), 7) - 0.4))
     axes.set_xticklabels([days.names[place] for place in places])
 
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
 from engine.archive import run as run_archive
-from engine.archive.cluster import resolve_device
-from engine.errors import ArchiveError, ConfigError
 from tests.archive.recordings import files_in, windows_in, write_clips
 
 pytest.importorskip("ray")
@@ -55,9 +51,7 @@ def test_the_command_gives_the_rows_of_a_run_on_this_machine(undisturbed, tiny, 
     command = [sys.executable, "-m", "engine", "archive", "run", "in", "-o", out, "--model", tiny, "--hop-s", "0.1"]
     command += ["--ray", "local", "--workers", "2", "--limit", "200"]
     # Relative names too, although the actors are elsewhere.
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=LIMIT_S, check=False, cwd=undisturbed
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False, cwd=undisturbed)
     assert done.returncode == 3, done.stderr
     # What is missing is done on this machine; both wrote the same kind of shards.
     more = run_archive([undisturbed / "in"], out, resume=True, workers=2)
