@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import itertools
 import json
 import os
 import random
@@ -14,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from engine.archive import run as run_archive
@@ -217,6 +220,40 @@ def test_recordings_that_vanish_are_failures_until_they_are_back(undisturbed, ti
     assert same(tmp_path / "out", undisturbed)
 
 
+BACKWARDS = """
+import datetime, itertools, time
+
+behind = itertools.count(1)
+kept = datetime.datetime
+
+class Clock(kept):
+    @classmethod
+    def now(cls, tz=None):
+        return kept.now(tz) - datetime.timedelta(days=next(behind))
+
+datetime.datetime = Clock
+time.time = lambda kept=time.time: kept() - 86400 * next(behind)
+"""
+
+
+def test_a_clock_that_goes_backwards(undisturbed, tiny, tmp_path):
+    (tmp_path / "clock").mkdir()
+    (tmp_path / "clock" / "sitecustomize.py").write_text(BACKWARDS)
+    env = os.environ | {"PYTHONPATH": str(tmp_path / "clock")}
+    out = tmp_path / "out"
+    process = start(undisturbed / "in", "-o", out, "--model", tiny, *OPTIONS, env=env)
+    until(lambda: list((out / "windows").glob("*.parquet")), process)
+    process.send_signal(signal.SIGINT)
+    assert finish(process)[0] == 130
+    code, said = resume(out, env=env)
+    assert code == 0, said
+    assert same(out, undisturbed)
+    done = pq.read_table(out / "files.parquet")["done_at"].to_pylist()
+    assert any(later < earlier for earlier, later in itertools.pairwise(done))
+    # And a run by another clock finds all of it done.
+    assert "0 of them now" in resume(out)[1]
+
+
 def test_a_damaged_shard_is_found_and_done_again(undisturbed, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(undisturbed / "out", out)
@@ -300,3 +337,32 @@ def test_a_full_disk_and_one_that_may_not_be_written(undisturbed, tiny, small_di
     both = {path.name for path in finished if path.parent.name == "windows"}
     assert all((out / path).read_bytes() == data for path, data in finished.items() if path.name in both)
     assert same(out, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_tiny_recordings(tiny, tmp_path):
+    """About three minutes: ``pytest -m slow tests/archive/test_faults.py -k hundred``."""
+    n_clips = 100_000
+    (clip,) = write_clips(tmp_path, 1, 0.05)
+    (tmp_path / "in").mkdir()
+    for k in range(n_clips):
+        os.link(clip, tmp_path / "in" / f"{k:06}.wav")
+    began = time.monotonic()
+    process = start(tmp_path / "in", "-o", tmp_path / "out", "--model", tiny, "--workers", "2")
+    until((tmp_path / "out" / "manifest.jsonl").exists, process)
+    assert time.monotonic() - began < 60
+    peaks = {}
+    while process.poll() is None:
+        for pid in [process.pid, *workers_of(process)]:
+            with contextlib.suppress(OSError, IndexError):
+                status = Path(f"/proc/{pid}/status").read_text()
+                peaks[pid] = int(status.split("VmHWM:")[1].split()[0]) / 1024
+        time.sleep(0.5)
+    code, said = finish(process)
+    assert code == 0, said
+    print(f"{time.monotonic() - began:.0f} s, peaks of {sorted(map(round, peaks.values()))} MB")  # noqa: T201
+    assert max(peaks.values()) < 300
+    rows = pq.read_table(tmp_path / "out" / "files.parquet", columns=["n_windows", "duplicate_of"])
+    assert rows.num_rows == n_clips
+    assert set(rows["n_windows"].to_pylist()) == {1}
+    assert rows["duplicate_of"].null_count == 1
