@@ -274,17 +274,18 @@ class Supervisor:
 
     def _dismiss(self) -> None:
         """End the workers: those that are idle at once, those in work at their next window, the rest by force."""
-        for member in self._team:
-            if member.worker.connection is None:
-                member.worker.kill()
+        there = []
+        for worker in (member.worker for member in self._team):
+            if (connection := worker.connection) is None:
+                worker.kill()
                 continue
+            there.append((worker, connection))
             with contextlib.suppress(OSError):
-                member.worker.connection.send(None)
+                connection.send(None)
         until = time.monotonic() + GRACE_S
-        for member in self._team:
-            member.worker.join(max(0.0, until - time.monotonic()))
-            if member.worker.is_alive():
-                member.worker.kill()
-            if member.worker.connection is not None:
-                member.worker.connection.close()
+        for worker, connection in there:
+            worker.join(max(0.0, until - time.monotonic()))
+            if worker.is_alive():
+                worker.kill()
+            connection.close()
         self._team.clear()

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
+import time
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
+from types import SimpleNamespace
 
 import pytest
 
+from engine.archive import cluster
 from engine.archive import run as run_archive
+from engine.errors import ConfigError
 from tests.archive.recordings import files_in, windows_in, write_clips
 
 pytest.importorskip("ray")
@@ -106,3 +114,85 @@ def test_a_killed_actor_and_a_node_that_is_lost_lose_nothing_and_give_nothing_tw
     assert (said["n_items"], said["n_failed"]) == (N_CLIPS, 1)
     assert same(out, undisturbed)
     assert list(out.rglob("*.partial")) == []
+
+
+class Ray:
+    """In the place of the package: a cluster with these resources."""
+
+    def __init__(self, **resources):
+        self.resources = resources
+
+    def cluster_resources(self):
+        return self.resources
+
+    def is_initialized(self):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("resources", "device", "expected"),
+    [
+        ({"CPU": 6.0}, "auto", ("cpu", 6)),
+        ({"CPU": 6.0, "GPU": 2.0}, "auto", ("cuda", 2)),
+        ({"CPU": 6.0, "GPU": 2.0}, "cpu", ("cpu", 6)),
+        ({"CPU": 6.0, "GPU": 2.0}, "cuda", ("cuda", 2)),
+    ],
+)
+def test_workers_by_what_the_cluster_has(monkeypatch, resources, device, expected):
+    monkeypatch.setattr(cluster, "_ray", lambda: Ray(**resources))
+    resolved = cluster.resolve_device(device)
+    assert (resolved, cluster.resolve_workers(None, resolved)) == expected
+    assert cluster.resolve_workers(3, resolved) == 3
+
+
+@pytest.mark.parametrize(("device", "reason"), [("cuda:1", "Ray chooses the GPU"), ("cuda", "Ray knows of none")])
+def test_devices_that_a_cluster_does_not_give(monkeypatch, device, reason):
+    monkeypatch.setattr(cluster, "_ray", lambda: Ray(CPU=2.0))
+    with pytest.raises(ConfigError, match=reason):
+        cluster.resolve_device(device)
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("127.0.0.1:1", "expected a Ray cluster at '127.0.0.1:1', got: .*refused"),
+        ("nowhere:port", "expected a Ray cluster at 'nowhere:port', got: "),
+        ("ray://127.0.0.1:10001", "start the run on such a machine with --ray auto"),
+    ],
+)
+def test_addresses_where_no_cluster_is(tmp_path, tiny, address, reason):
+    clips = write_clips(tmp_path / "in", 1)
+    with pytest.raises(ConfigError, match=reason):
+        run_archive(clips, tmp_path / "out", tiny, ray=address)
+    assert run_archive(clips, tmp_path / "out", tiny, workers=1).n_run == 1
+
+
+def test_without_ray_there_is_one_sentence(tmp_path, tiny, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"expected the package ray, .*pip install 'sound-engine\[distributed\]'"):
+        run_archive(write_clips(tmp_path / "in", 1), tmp_path / "out", tiny, ray="local")
+
+
+def test_callers_without_the_key_are_not_let_in(monkeypatch, tmp_path, settings):
+    fake = SimpleNamespace(
+        put=lambda data: data,
+        remote=lambda kind: SimpleNamespace(options=lambda **_: None),
+        util=SimpleNamespace(get_node_ip_address=lambda: "127.0.0.1"),
+    )
+    monkeypatch.setattr(cluster, "_ray", lambda: fake)
+    (tmp_path / "model.onnx").write_bytes(b"model")
+    actors = cluster.Actors(tmp_path / "model.onnx", "cpu", tmp_path, settings)
+    with contextlib.closing(actors):
+        address = actors._listener.address
+        silent = socket.create_connection(address)
+        with pytest.raises((AuthenticationError, EOFError, ConnectionResetError)):
+            Client(address, "AF_INET", authkey=b"wrong")
+        with contextlib.closing(Client(address, "AF_INET", authkey=actors._key)) as connection:
+            connection.send(7)
+            until = time.monotonic() + 10
+            while 7 not in actors._called:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+        assert list(actors._called) == [7]
+        actors._called.pop(7).close()
+        silent.close()

@@ -123,13 +123,14 @@ def test_a_recording_that_kills_is_left_out_and_the_rest_is_done(tmp_path, setti
 
 
 def test_the_shard_of_a_worker_that_died_goes_to_one_that_had_nothing_left(tmp_path, settings, monkeypatch):
-    idle = threading.Event()
+    idle, died = threading.Event(), threading.Event()
 
     def dies_when_the_other_is_idle(stage, connection):
         connection.send(Ready())
         while (task := connection.recv()) is not None:
             stage.tasks.append((task.shard.index, task.retry))
-            if task.shard.index == 0 and not idle.is_set():
+            if task.shard.index == 0 and not died.is_set():
+                died.set()
                 idle.wait(10)
                 time.sleep(0.1)
                 return
