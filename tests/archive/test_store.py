@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.archive.plan import write_plan
+from engine.archive.read import Archive
 from engine.archive.store import Store, manifest_path
 from engine.errors import ArchiveError, ConfigError
 from tests.archive.recordings import do_shard, files_in, shard_of, store_in, write_clips
@@ -68,6 +69,30 @@ def test_one_wrong_byte_anywhere_and_the_shard_is_not_done(finished, tmp_path, t
         assert not intact or (table == "files" and store.succeeded(shard) == finished[0].succeeded(shard))
     path.write_bytes(whole)
     assert store.is_done(shard)
+
+
+def test_a_damaged_header_of_a_page_is_no_empty_column(finished, tmp_path):
+    store, shard = copied(finished, tmp_path)
+    path = store.files_path(0)
+    whole = path.read_bytes()
+    rows = pq.read_table(path).to_pylist()
+    chunks = pq.ParquetFile(path).metadata.row_group(0)
+    n_damaged = 0
+    for k in range(chunks.num_columns):
+        chunk = chunks.column(k)
+        starts = {chunk.dictionary_page_offset or chunk.data_page_offset, chunk.data_page_offset}
+        for position in (start + byte for start in starts for byte in range(24)):
+            path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
+            done = store.is_done(shard)
+            try:
+                read = [row for batch in Archive(tmp_path, store.settings).files() for row in batch.to_pylist()]
+            except ArchiveError:
+                n_damaged += 1
+                assert not done
+            else:
+                # Headers also hold what nobody reads.
+                assert read == rows
+    assert n_damaged > chunks.num_columns
 
 
 @pytest.mark.parametrize("table", ["windows", "files"])
