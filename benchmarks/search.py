@@ -168,8 +168,8 @@ def main() -> None:
             report.heading(result, "limits_of_one_thread"),
             report.table(header, rows),
             (
-                f"Update of {update['files']} files of 5 s after one in a hundred has changed: {update['update_s']:.2f} s, "
-                f"{100 * update['share']:.1f} % of the build ({update['build_s']:.1f} s)."
+                f"Update of {update['files']} files of 5 s after one in a hundred has changed: "
+                f"{update['update_s']:.2f} s, {100 * update['share']:.1f} % of the build ({update['build_s']:.1f} s)."
             ),
         ]
     )
