@@ -13,15 +13,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import platform
 from typing import TYPE_CHECKING, Any
 
 from engine.archive.arrow import parquet, pyarrow
 from engine.archive.durable import replace_file, replace_path, writing
+from engine.archive.locks import file_lock
 from engine.archive.plan import Plan
 from engine.archive.tables import file_schema, gathered_schema, read_files, with_duplicates, write_files
-from engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -148,20 +146,9 @@ class Store:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the archive for writing; a ConfigError where another run does. A run that was killed holds nothing."""
-        with writing(self.folder):
-            file = (self.folder / LOCK).open("a+b")
-        with file:
-            if not _try_lock(file.fileno()):
-                file.seek(0)
-                holder = file.read(200).decode(errors="replace").strip() or "unknown"
-                raise ConfigError(
-                    f"expected to write {self.folder} alone, another run does ({holder}); wait for it or choose "
-                    "another folder"
-                )
-            with writing(self.folder):
-                file.truncate(0)
-                file.write(f"process {os.getpid()} on {platform.node()}\n".encode())
-                file.flush()
+        with file_lock(
+            self.folder / LOCK, f"expected to write {self.folder} alone", "wait for it or choose another folder"
+        ):
             yield
 
 
@@ -199,22 +186,3 @@ def _checked_metadata(path: Path) -> dict[bytes, bytes]:
 def _sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _try_lock(handle: int) -> bool:
-    """Lock an open file until it is closed, or the process ends; False where another process has it."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            locking: Any = msvcrt
-            # A byte that nothing is written to: others may not read what is locked.
-            os.lseek(handle, 1 << 30, os.SEEK_SET)
-            locking.locking(handle, locking.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
