@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from engine.frontend import stft as stft
     from engine.model import Model as Model
     from engine.options import CallOptions as CallOptions
+    from engine.ranker import Ranker as Ranker
     from engine.results import Clip as Clip
     from engine.results import Frames as Frames
     from engine.results import Tag as Tag
@@ -59,6 +60,7 @@ _HOME = {
     "Model": "model",
     "ModelCard": "card",
     "ModelError": "errors",
+    "Ranker": "ranker",
     "Tag": "results",
     "Tagger": "tagger",
     "Window": "results",

@@ -56,18 +56,19 @@ def prepared_take(
     (400, 1.0)
     """
     check_trim(trim_db)
-    # A constant offset is no sound.
+    # A constant offset is no sound, and hides none.
     wave = samples - samples.mean(dtype=np.float64)
-    peak = float(np.abs(wave).max(initial=0.0))
-    if not np.abs(samples).max(initial=0.0) > 0 or peak == 0:
+    peak = float(np.abs(wave).max())
+    if samples.min() == samples.max() or peak == 0:
         raise AudioError(f"expected sound to rank by, {label} is silent throughout; record it again")
     length = max(1, round(FRAME_S * sample_rate))
     starts = np.arange(0, wave.size, length)
     energy = np.add.reduceat(np.square(wave / peak), starts) / np.diff(starts, append=wave.size)
     heard = np.flatnonzero(energy >= (0 if trim_db is None else energy.max() * 10 ** (-trim_db / 10)))
     first, last = starts[heard[0]], starts[heard[-1]] + length
-    kept: NDArray[np.float32] = (wave[first:last] / np.abs(wave[first:last]).max()).astype(np.float32)
-    return kept
+    kept = samples[first:last].astype(np.float64)
+    levelled: NDArray[np.float32] = (kept / np.abs(kept).max()).astype(np.float32)
+    return levelled
 
 
 def check_trim(trim_db: Any) -> None:

@@ -23,8 +23,8 @@ QUERY_FRONTEND = FrontendConfig(
 QUERY_SIZE, REFERENCE_SIZE = 3, 5
 GENERATOR = np.random.default_rng(7)
 QUERY_WEIGHTS = GENERATOR.normal(0, 0.3, (6, QUERY_SIZE)).astype(np.float32)
-REFERENCE_WEIGHTS = GENERATOR.normal(0, 1, (8, REFERENCE_SIZE)).astype(np.float32)
-BILINEAR = GENERATOR.normal(0, 0.05, (QUERY_SIZE, REFERENCE_SIZE)).astype(np.float32)
+REFERENCE_WEIGHTS = GENERATOR.normal(0, 0.2, (8, REFERENCE_SIZE)).astype(np.float32)
+BILINEAR = GENERATOR.normal(0, 0.01, (QUERY_SIZE, REFERENCE_SIZE)).astype(np.float32)
 
 
 def two_tower_network(query_in_reference: bool = False) -> onnx.ModelProto:

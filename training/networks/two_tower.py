@@ -139,9 +139,10 @@ def standardised(spectrograms: Tensor) -> Tensor:
     # Rounding would leave a constant with a deviation that is not quite zero.
     values = values - values[:, :1]
     centred = values - values.mean(dim=1, keepdim=True)
-    deviation = centred.square().mean(dim=1, keepdim=True).sqrt()
-    scale = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
-    return (centred / scale).reshape_as(spectrograms)
+    variance = centred.square().mean(dim=1, keepdim=True)
+    # Before the root, whose slope at zero is infinite.
+    variance = torch.where(variance > 0, variance, torch.ones_like(variance))
+    return (centred / variance.sqrt()).reshape_as(spectrograms)
 
 
 def _convolution(n_in: int, n_out: int, size: int) -> tuple[nn.Module, ...]:

@@ -72,6 +72,9 @@ def test_silence_is_guarded(constant: float) -> None:
     assert standardised(silent).eq(0).all()
     features = tl_iminet().reference.eval()(silent)
     assert features.isfinite().all()
+    features.sum().backward()  # type: ignore[no-untyped-call]
+    assert silent.grad is not None
+    assert silent.grad.isfinite().all()
 
 
 def test_the_head_is_one_layer_over_both_embeddings() -> None:
