@@ -48,8 +48,9 @@ def cut_graph(model: Path | bytes, part: GraphPart) -> bytes:
             content: bytes = cut.SerializeToString()
             return content
     except Exception as error:  # protobuf, the extractor and the file system each raise their own
+        reason = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"expected a graph that can be cut from {shown(part.inputs)} to {shown(part.outputs)}, got {error}; "
+            f"expected a graph that can be cut from {shown(part.inputs)} to {shown(part.outputs)}, got {reason}; "
             "correct the card"
         ) from error
     raise ModelError(

@@ -18,7 +18,7 @@ from engine.two_tower import TwoTower
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -30,26 +30,6 @@ Takes = Literal["average", "fuse"]
 ROWS = 1 << 16
 
 
-class Item(Protocol):
-    """What a library knows of one stored window."""
-
-    @property
-    def path(self) -> str:
-        """Where its recording lies."""
-
-    @property
-    def start_s(self) -> float:
-        """Where it begins, in seconds."""
-
-    @property
-    def end_s(self) -> float:
-        """Where it ends, in seconds."""
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """What is known of it."""
-
-
 class Library(Protocol):
     """Encoded references: an ``engine.Index``, or what ``Ranker.encode`` gives."""
 
@@ -58,8 +38,8 @@ class Library(Protocol):
         """Embeddings, shape (n, size); may be memory-mapped."""
 
     @property
-    def items(self) -> Sequence[Item]:
-        """What each vector stands for."""
+    def items(self) -> Any:
+        """What each vector stands for: a sequence of ``Reference``, or a pyarrow table with columns of those names."""
 
     @property
     def model_sha256(self) -> str:
@@ -291,10 +271,9 @@ class Ranker:
         scores = self.scores(query, library, **options)
         ranks, n_tied = average_ranks(scores)
         order = np.argsort(-scores, kind="stable")[:top_k]
-        items = library.items
         return [
             Ranked(float(ranks[i]), int(n_tied[i]), float(scores[i]), item.path, item.start_s, item.end_s, item.tags)
-            for i, item in ((i, items[int(i)]) for i in order)
+            for i, item in zip(order, _items_at(library.items, order), strict=True)
         ]
 
     def warmup(self) -> None:
@@ -344,3 +323,10 @@ class Ranker:
                 f"one of the model {library.model_sha256[:12] or 'unknown'}; encode it with this model, or rank with "
                 "that one"
             )
+
+
+def _items_at(items: Any, order: NDArray[np.intp]) -> list[Reference]:
+    if not hasattr(items, "take"):
+        return [items[int(i)] for i in order]
+    rows = items.select(["path", "start_s", "end_s", "tags"]).take(order).to_pylist()
+    return [Reference(**{**row, "tags": tuple(row["tags"] or ())}) for row in rows]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -16,18 +16,21 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from engine.card import ModelCard, write_card
+from engine.card import ModelCard, ModelInput, ModelOutput, ModelOutputs, QueryTower, write_card
 from engine.errors import ModelError
+from engine.frontend import preset
 from engine.verify import record_golden, verify_model
 from training.export import MAX_IR_VERSION, OPSET, PARITY_TOLERANCE
+from training.networks.two_tower import QUERY_FEATURES, REFERENCE_FEATURES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from training.networks.two_tower import TwoTower
 
 BATCHES = (1, 2, 3, 5)
+IMINET_SECONDS = 4  # of a query and of a reference
 
 
 def export_two_tower(network: TwoTower, card: ModelCard, path: Path) -> ModelCard:
@@ -63,6 +66,48 @@ def export_two_tower(network: TwoTower, card: ModelCard, path: Path) -> ModelCar
     finally:
         temporary.unlink(missing_ok=True)
     return written
+
+
+def iminet_card(
+    name: str,
+    *,
+    training_data: str,
+    licence: str,
+    attribution: str,
+    commit: str,
+    metrics: Mapping[str, Any] | None = None,
+) -> ModelCard:
+    """Return the card of a TL-IMINET: both front ends, four seconds of a query, and of a reference at a time."""
+    imitation, recording = preset("iminet_imitation"), preset("iminet_reference")
+    window = IMINET_SECONDS * recording.sample_rate
+    return ModelCard(
+        name=name,
+        task="rank",
+        labels=(),
+        score=None,
+        frontend=recording,
+        input=ModelInput("reference_log_mel", "log_mel", ("batch", "time", "mel")),
+        outputs=ModelOutputs(embedding=ModelOutput("reference", ("batch", "feature"))),
+        window=window,
+        hop=window,
+        pad="zeros",
+        reduce="mean",
+        embedding_size=REFERENCE_FEATURES,
+        embedding_normalised=False,
+        query=QueryTower(
+            frontend=imitation,
+            input=ModelInput("query_log_mel", "log_mel", ("batch", "time", "mel")),
+            embedding=ModelOutput("query", ("batch", "feature")),
+            embedding_size=QUERY_FEATURES,
+            window=IMINET_SECONDS * imitation.sample_rate,
+            similarity="similarity",
+        ),
+        training_data=training_data,
+        licence=licence,
+        attribution=attribution,
+        commit=commit,
+        metrics=dict(metrics or {}),
+    )
 
 
 class Compared(nn.Module):

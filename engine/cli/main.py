@@ -11,6 +11,7 @@ from engine.cli.archive import archive
 from engine.cli.bench import bench
 from engine.cli.doctor import doctor
 from engine.cli.models import models
+from engine.cli.rank import rank
 from engine.cli.tag import tag
 from engine.errors import Cancelled, ConfigError, EngineError
 
@@ -44,6 +45,7 @@ cli.add_command(models)
 cli.add_command(archive)
 cli.add_command(doctor)
 cli.add_command(bench)
+cli.add_command(rank)
 
 
 def main() -> int:

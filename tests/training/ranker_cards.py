@@ -1,16 +1,17 @@
-"""The card of TL-IMINET, and the network with random weights."""
+"""TL-IMINET with random weights, and its card."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine.card import ModelCard, ModelInput, ModelOutput, ModelOutputs, QueryTower
-from engine.frontend import preset
-from training.networks.two_tower import QUERY_FEATURES, REFERENCE_FEATURES, TwoTower, tl_iminet
+from training.export_two_tower import iminet_card as described
+from training.networks.two_tower import TwoTower, tl_iminet
 
-SECONDS = 4
+if TYPE_CHECKING:
+    from engine.card import ModelCard
 
 
 def iminet(seed: int = 0) -> TwoTower:
@@ -23,32 +24,11 @@ def iminet(seed: int = 0) -> TwoTower:
 
 def iminet_card(**changes: Any) -> ModelCard:
     """The card of TL-IMINET, with some fields changed."""
-    imitation, reference = preset("iminet_imitation"), preset("iminet_reference")
-    fields: dict[str, Any] = {
-        "name": "tl-iminet",
-        "task": "rank",
-        "labels": (),
-        "score": None,
-        "frontend": reference,
-        "input": ModelInput("reference_log_mel", "log_mel", ("batch", "time", "mel")),
-        "outputs": ModelOutputs(embedding=ModelOutput("reference", ("batch", "feature"))),
-        "window": SECONDS * reference.sample_rate,
-        "hop": SECONDS * reference.sample_rate,
-        "pad": "zeros",
-        "reduce": "mean",
-        "embedding_size": REFERENCE_FEATURES,
-        "embedding_normalised": False,
-        "query": QueryTower(
-            frontend=imitation,
-            input=ModelInput("query_log_mel", "log_mel", ("batch", "time", "mel")),
-            embedding=ModelOutput("query", ("batch", "feature")),
-            embedding_size=QUERY_FEATURES,
-            window=SECONDS * imitation.sample_rate,
-            similarity="similarity",
-        ),
-        "training_data": "none, the weights are random",
-        "licence": "Apache-2.0",
-        "attribution": "none",
-        "commit": "unknown",
-    }
-    return ModelCard(**(fields | changes))
+    card = described(
+        "tl-iminet",
+        training_data="none, the weights are random",
+        licence="Apache-2.0",
+        attribution="none",
+        commit="unknown",
+    )
+    return replace(card, **changes)

@@ -16,9 +16,9 @@ from engine.errors import ModelError
 from engine.frontend import preset
 from engine.take import prepared_take
 from engine.verify import verify_model
-from tests.training.ranker_cards import SECONDS, iminet, iminet_card
+from tests.training.ranker_cards import iminet, iminet_card
 from training.export import MAX_IR_VERSION, OPSET
-from training.export_two_tower import Compared, check_pairs, examples_for, export_two_tower, to_onnx
+from training.export_two_tower import IMINET_SECONDS, Compared, check_pairs, examples_for, export_two_tower, to_onnx
 from training.networks.two_tower import REFERENCE_FEATURES, TwoTower
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def sound(seconds: float, rate: int, seed: int) -> NDArray[np.float32]:
 
 
 def four_seconds(wave: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-    filled = np.zeros(SECONDS * rate, np.float32)
+    filled = np.zeros(IMINET_SECONDS * rate, np.float32)
     filled[: wave.size] = wave[: filled.size]
     return filled
 
