@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.card import read_card
+from engine.card_fields import shown
 from engine.card_parts import ModelOutputs
 from engine.errors import ModelError
 from engine.model import Model
+from engine.structure import PORT_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,11 +62,9 @@ class TwoTower:
         self.reference = Model(session, card)
         self.query = Model(session.cut((tower.input.name,), (tower.embedding.name,)), query_card(card))
         self._head = session.cut((tower.embedding.name, embedding.name), (tower.similarity,))
-        self._query_name, self._reference_name, self._similarity = (
-            tower.embedding.name,
-            embedding.name,
-            tower.similarity,
-        )
+        self._query_name, self._reference_name = tower.embedding.name, embedding.name
+        self._similarity = tower.similarity
+        self._check_head()
 
     def __reduce__(self) -> tuple[Callable[[Session, ModelCard], TwoTower], tuple[Session, ModelCard]]:
         return _opened_again, (self.reference.session, self.card)
@@ -100,6 +100,20 @@ class TwoTower:
                 )
             found.append(values)
         return np.concatenate(found)
+
+    def _check_head(self) -> None:
+        """Refuse a head that does not take one query beside any number of references."""
+        (similarity,) = self._head.outputs
+        axes = {port.name: port.shape[0] if port.shape else None for port in self._head.inputs}
+        fits = len(similarity.shape) == 1 and similarity.type == PORT_TYPES["float32"]
+        fits = fits and not isinstance(axes[self._reference_name], int)
+        query = axes[self._query_name]
+        if not fits or (isinstance(query, int) and query != 1):
+            raise ModelError(
+                f"expected the similarity {self._similarity!r} to be float32 of shape (batch,) for a batch of any size, "
+                f"got {similarity.type} {shown(similarity.shape)} for {shown(axes)}; export the network with "
+                "free batch axes"
+            )
 
     def close(self) -> None:
         """Let go of the three parts and their memory; a call after that is a ModelError."""

@@ -119,6 +119,17 @@ def test_a_card_at_odds_with_the_graph_is_refused():
         record_golden(two_tower_network(query_in_reference=True), two_tower_card())
 
 
+@pytest.mark.parametrize("shape", [[4], ["references", 1], []])
+def test_a_head_for_other_batches_is_refused(shape):
+    network = two_tower_network()
+    network.graph.output[2].CopyFrom(onnx.helper.make_tensor_value_info("similarity", onnx.TensorProto.FLOAT, shape))
+    for port in (network.graph.input[1], network.graph.output[1]):
+        if shape == [4]:
+            port.type.tensor_type.shape.dim[0].dim_value = 4
+    with pytest.raises(ModelError):
+        record_golden(network, two_tower_card())
+
+
 def test_no_variant_of_two_towers_is_made(model, tmp_path):
     for variant in ("waveform", "fp16", "int8"):
         with pytest.raises(ConfigError, match=r"one tower.*'tiny-towers' has two"):
