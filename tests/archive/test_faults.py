@@ -190,7 +190,7 @@ def test_a_recording_that_kills_its_worker(tiny, tmp_path):
     assert [row["n_windows"] for row in rows] == [1] * 5 + [0] + [1] * 6
     (failed,) = map(json.loads, (tmp_path / "out" / "failed.jsonl").read_text().splitlines())
     assert (failed["path"], failed["stage"], failed["type"]) == (rows[5]["uri"], "worker", "Died")
-    assert "3 processes died over it (exit code -9)" in failed["message"]
+    assert "3 workers died over it (exit code -9)" in failed["message"]
     # Where it no longer kills, it can be tried again.
     code, said = finish(start("-o", tmp_path / "out", "--retry-failed"))
     assert code == 0, said
@@ -220,11 +220,11 @@ def test_recordings_that_vanish_are_failures_until_they_are_back(undisturbed, ti
 def test_a_damaged_shard_is_found_and_done_again(undisturbed, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(undisturbed / "out", out)
-    path = out / "shards" / "000002.parquet"
+    path = out / "windows" / "000002.parquet"
     whole = bytearray(path.read_bytes())
     whole[len(whole) // 3] ^= 1
     path.write_bytes(whole)
-    (out / "shards" / "000003.files.parquet").write_bytes(b"PAR1")
+    (out / "files" / "000003.parquet").write_bytes(b"PAR1")
     code, said = resume(out)
     assert code == 0, said
     assert f"{N_CLIPS - 256} of them now" in said
@@ -287,9 +287,9 @@ def test_a_full_disk_and_one_that_may_not_be_written(undisturbed, tiny, small_di
     assert code == 1
     assert f"expected to write {out}" in one_sentence(said)
     assert "No space left on device; make room or" in said
-    finished = {path.name: path.read_bytes() for path in (out / "shards").iterdir()}
-    assert {"000000.parquet", "000000.files.parquet"} <= set(finished)
-    assert not any(name.endswith(".partial") for name in finished)
+    finished = {path.relative_to(out): path.read_bytes() for path in out.glob("*/*")}
+    assert {Path("windows/000000.parquet"), Path("files/000000.parquet")} <= set(finished)
+    assert not any(path.suffix == ".partial" for path in finished)
     remount("size=10m,ro")
     code, said = resume(out)
     assert code == 1
@@ -297,11 +297,6 @@ def test_a_full_disk_and_one_that_may_not_be_written(undisturbed, tiny, small_di
     remount("size=10m,rw")
     code, said = resume(out)
     assert code == 0, said
-    assert all((out / "shards" / name).read_bytes() == data for name, data in finished.items() if pairs(name, finished))
+    both = {path.name for path in finished if path.parent.name == "windows"}
+    assert all((out / path).read_bytes() == data for path, data in finished.items() if path.name in both)
     assert same(out, undisturbed)
-
-
-def pairs(name, finished):
-    """Return whether both tables of a shard are there."""
-    index = name.partition(".")[0]
-    return {f"{index}.parquet", f"{index}.files.parquet"} <= set(finished)

@@ -21,12 +21,11 @@ from engine.errors import ArchiveError, Cancelled
 class Actor:
     """A thread in the place of a process: it dies over some recordings, and ends when the connection does."""
 
-    exitcode = -9
-
     def __init__(self, stage):
         self.stage = stage
-        self.sentinel, self._ended = multiprocessing.Pipe(duplex=False)
+        sentinel, self._ended = multiprocessing.Pipe(duplex=False)
         self.connection, theirs = multiprocessing.Pipe()
+        self.handles = [self.connection, sentinel]
         self._thread = threading.Thread(target=self._play, args=(theirs,), daemon=True)
         self._thread.start()
 
@@ -39,8 +38,11 @@ class Actor:
             connection.close()
             self._ended.close()
 
-    def join(self, timeout=None):
-        self._thread.join(timeout)
+    def join(self, timeout_s):
+        self._thread.join(timeout_s)
+
+    def cause(self):
+        return "exit code -9"
 
     def is_alive(self):
         return self._thread.is_alive()
@@ -56,6 +58,10 @@ class Stage:
         self.starts = self.killed = 0
         self.tasks, self.excluded = [], {}
         self.released = threading.Event()
+
+    def hire(self):
+        self.starts += 1
+        return Actor(self)
 
 
 def diligent(stage, connection):
@@ -75,16 +81,8 @@ def diligent(stage, connection):
 def supervised(tmp_path, settings, stage, monkeypatch, *, n_shards=4, per_shard=3, workers=2):
     items = [Item(f"{i}.wav", 1) for i in range(n_shards * per_shard)]
     plan = write_plan(tmp_path / "manifest.jsonl", settings, "tiny", make_shards(items, max_items=per_shard))
-    supervisor = Supervisor(Store(tmp_path, settings), plan, tmp_path / "tiny.onnx", "cpu", workers)
-
-    def start():
-        stage.starts += 1
-        actor = Actor(stage)
-        supervisor._team.append(module._Worker(actor, actor.connection))
-
-    monkeypatch.setattr(supervisor, "_start", start)
     monkeypatch.setattr(module, "TICK_S", 0.01)
-    return supervisor
+    return Supervisor(Store(tmp_path, settings), plan, stage, workers)
 
 
 def test_every_shard_is_done_once_by_no_more_workers_than_needed(tmp_path, settings, monkeypatch):
@@ -110,7 +108,7 @@ def test_a_recording_that_kills_is_left_out_and_the_rest_is_done(tmp_path, setti
     assert supervisor.done == {0, 1, 2, 3}
     assert set(stage.excluded) == {0, 4, 5}
     assert stage.excluded[4] == (
-        f"expected a recording that can be read, {DEATHS_ALLOWED} processes died over it (exit code -9); look at it on "
+        f"expected a recording that can be read, {DEATHS_ALLOWED} workers died over it (exit code -9); look at it on "
         "its own"
     )
     # What the killed ones had done of their shards was undone with them.

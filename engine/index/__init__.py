@@ -1,0 +1,10 @@
+"""Search by example: an index of embeddings on disk, exact search by the distance kernels, filters and feedback.
+
+>>> from engine import Index
+>>> hits = Index.open("lib.index").search("hum.wav", k=5)  # doctest: +SKIP
+"""
+
+from engine.index.hits import Hit
+from engine.index.index import Change, Index
+
+__all__ = ["Change", "Hit", "Index"]
