@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import tempfile
 import time
 from collections import defaultdict
@@ -231,7 +232,8 @@ def main() -> None:
         result["sounds"] = measure_sounds(esc10(data / "esc10_dev"), peers, arguments.folds)
         result["words"] = measure_words(words(data / "speech_commands_dev"), peers)
     if arguments.folds is not None:
-        result["fold_models"] = (arguments.folds / "config.json").read_text(encoding="utf-8")
+        config = json.loads((arguments.folds / "config.json").read_text(encoding="utf-8"))
+        result["fold_models"] = {name: config[name] for name in ("recipe", "epochs", "seeds")}
     text = "\n\n".join(
         [
             report.heading(result),
@@ -239,6 +241,7 @@ def main() -> None:
             "## Sounds: ESC-10, each fold asks the others",
             table(result["sounds"]),
             SEEN,
+            f"models by fold: {result.get('fold_models', 'none')}",
             "## Words: Speech Commands, across 192 speakers",
             table(result["words"]),
             "The published 12-class test set without silence; no imitations were used.",

@@ -45,6 +45,10 @@ class Library(Protocol):
     def model_sha256(self) -> str:
         """That of the model whose embeddings they are."""
 
+    @property
+    def normalised(self) -> bool:
+        """Whether the embeddings were brought to length one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -65,11 +69,14 @@ class References:
     items : tuple of Reference
     vectors : ndarray, shape (n, embedding_size), float32
     model_sha256 : str
+    normalised : bool
+        False: they are what the model gave.
     """
 
     items: tuple[Reference, ...]
     vectors: NDArray[np.float32]
     model_sha256: str
+    normalised: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +329,12 @@ class Ranker:
                 f"expected a library encoded by {self.card.name!r} (model_sha256 {self.card.model_sha256[:12]}), got "
                 f"one of the model {library.model_sha256[:12] or 'unknown'}; encode it with this model, or rank with "
                 "that one"
+            )
+        if self.has_towers and library.normalised:
+            raise ModelError(
+                f"expected vectors as the reference tower of {self.card.name!r} gave them, got a library that keeps "
+                "them at length one (an archive, or the metric 'cosine'); make an index of the recordings instead, "
+                "with the metric 'inner_product'"
             )
 
 

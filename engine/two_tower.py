@@ -110,7 +110,7 @@ class TwoTower:
         query = axes[self._query_name]
         if not fits or (isinstance(query, int) and query != 1):
             raise ModelError(
-                f"expected the similarity {self._similarity!r} to be float32 of shape (batch,) for a batch of any size, "
+                f"expected the similarity {self._similarity!r} to be float32 of shape (batch,) for any batch, "
                 f"got {similarity.type} {shown(similarity.shape)} for {shown(axes)}; export the network with "
                 "free batch axes"
             )

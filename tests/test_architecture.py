@@ -48,6 +48,7 @@ LAYERS = (
     {"verb", "probe", "doctor", "convert"},
     {"tagger", "embedder", "ranker", "install", "adopt"},
     {"archive", "bench"},
+    {"index"},
     {"cli"},
     {"__main__"},
 )

@@ -133,7 +133,7 @@ def test_the_library_of_another_model_is_refused(engine, library, takes):
     code, _, err = engine("rank", takes[0], "--library", library, "--model", "esc10")
     assert code == 1
     assert "encoded by 'esc10'" in err
-    with Index.open(library) as index, pytest.raises(ModelError, match="another|got one of the model"):
+    with Index.open(library) as index, pytest.raises(ModelError, match="got one of the model"):
         Ranker("esc10", device="cpu").rank(takes[0], index)
 
 
