@@ -6,5 +6,6 @@
 
 from engine.index.hits import Hit
 from engine.index.index import Change, Index
+from engine.index.search import Filters
 
-__all__ = ["Change", "Hit", "Index"]
+__all__ = ["Change", "Filters", "Hit", "Index"]

@@ -19,7 +19,7 @@ from engine.errors import ConfigError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from engine.index.index import Index
+    from engine.index.contents import Contents
 
 NAME, ABOUT = "approximate.faiss", "approximate.json"
 # Lists that a query looks into, as a share; candidates for each hit that is asked for, and at least.
@@ -28,7 +28,7 @@ _TRAINING_PER_LIST = 64
 _RECALL_QUERIES, _RECALL_K = 200, 10
 
 
-def build(index: Index) -> float:
+def build(index: Contents) -> float:
     """Write the faiss file and return its recall at 10 after exact ranking, on up to 200 of the index's own items.
 
     Raises
@@ -59,7 +59,7 @@ def build(index: Index) -> float:
 
 
 def candidates(
-    index: Index, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
+    index: Contents, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
 ) -> NDArray[np.int64]:
     """Return items among which the k nearest ones are expected, ascending; a stale file is built again.
 
@@ -75,7 +75,7 @@ def candidates(
     return _found(made, vector, max(_LEAST, _CANDIDATES * k), allowed)
 
 
-def is_current(index: Index) -> bool:
+def is_current(index: Contents) -> bool:
     """Return whether there is a faiss file of the present vectors."""
     try:
         about = json.loads((index.folder / ABOUT).read_text())
@@ -95,7 +95,7 @@ def _found(made: Any, vector: NDArray[np.float32], n: int, allowed: NDArray[np.b
     return np.unique(rows[rows >= 0]).astype(np.int64)
 
 
-def _recall(index: Index, made: Any, generator: np.random.Generator) -> float:
+def _recall(index: Contents, made: Any, generator: np.random.Generator) -> float:
     vectors, metric = index.vectors, index.header.metric
     queries = np.sort(generator.choice(len(vectors), min(_RECALL_QUERIES, len(vectors)), replace=False))
     k = min(_RECALL_K, len(vectors))

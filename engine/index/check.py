@@ -10,14 +10,14 @@ from engine.errors import ArchiveError
 from engine.index.layout import sha256_of
 
 if TYPE_CHECKING:
-    from engine.index.index import Index
+    from engine.index.contents import Contents
 
 _BLOCK = 65_536
 # Rows of a cosine index have length one but for rounding to float32.
 _LENGTH_TOLERANCE = 1e-5
 
 
-def verify(index: Index) -> None:
+def verify(index: Contents) -> None:
     """Raise ArchiveError where a file was changed, or a vector is not one that the index keeps."""
     header, folder = index.header, index.folder
     for name, expected in ((header.vectors_name, header.vectors_sha256), (header.items_name, header.items_sha256)):

@@ -31,18 +31,22 @@ class Contents:
 
     Attributes
     ----------
+    folder : Path
     header : Header
         Set another one to have it written by ``save``.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self.header, self._vectors, self._items = open_version(folder)
         self._held = contextlib.ExitStack()
         self._spool: BinaryIO | None = None
         self._stays: NDArray[np.bool_] | None = None
         self._added: list[Any] = []
         self._current: tuple[NDArray[np.float32], Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.items)
 
     @property
     def vectors(self) -> NDArray[np.float32]:
@@ -58,18 +62,18 @@ class Contents:
         """Hold the index for writing until it is saved or closed, from the version that is on disk now."""
         self._current = None
         if self._spool is None:
-            self._held.enter_context(locked(self._folder))
-            header, vectors, items = open_version(self._folder)
+            self._held.enter_context(locked(self.folder))
+            header, vectors, items = open_version(self.folder)
             if header.version != self.header.version:
                 self.header, self._vectors, self._items = header, vectors, items
-            with writing(self._folder):
-                spool: Any = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed with the lock
+            with writing(self.folder):
+                spool: Any = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - closed with the lock
             self._spool = self._held.enter_context(spool)
 
     def append(self, vectors: NDArray[np.float32], items: Any) -> None:
         """Add vectors (n, size) and their rows."""
         assert self._spool is not None
-        with writing(self._folder):
+        with writing(self.folder):
             self._spool.write(np.ascontiguousarray(vectors, "<f4").tobytes())
         self._added.append(items)
         self._current = None
@@ -94,10 +98,10 @@ class Contents:
     def save(self) -> None:
         """Write the next version and open it."""
         if self._is_changed:
-            with writing(self._folder):
-                write_version(self._folder, self.header, self._blocks(), self._table())
+            with writing(self.folder):
+                write_version(self.folder, self.header, self._blocks(), self._table())
             self.close()
-            self.header, self._vectors, self._items = open_version(self._folder)
+            self.header, self._vectors, self._items = open_version(self.folder)
 
     def close(self) -> None:
         """Forget the changes and let others write."""

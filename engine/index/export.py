@@ -12,20 +12,20 @@ from engine.errors import ArchiveError, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.index.index import Index
+    from engine.index.contents import Contents
 
 TABLE = "items"
 _BATCH = 16_384
 
 
-def to_lancedb(index: Index, uri: str, *, overwrite: bool = False, table: str = TABLE) -> int:
+def to_lancedb(index: Contents, uri: str, *, overwrite: bool = False, table: str = TABLE) -> int:
     """Write the items with their vectors (column ``vector``) as a table, and return the number of its rows.
 
     LanceDB commits a table in one step: after a crash it is not there, or as it was before.
 
     Parameters
     ----------
-    index : Index
+    index : Contents
     uri : str
         A folder, or what LanceDB takes: ``s3://bucket/path``, ``gs://`` ...
     overwrite : bool
@@ -58,7 +58,7 @@ def to_lancedb(index: Index, uri: str, *, overwrite: bool = False, table: str = 
     return n_rows
 
 
-def _batches(index: Index, schema: Any) -> Iterator[Any]:
+def _batches(index: Contents, schema: Any) -> Iterator[Any]:
     pa, items = pyarrow(), index.items
     for start in range(0, len(items), _BATCH):
         part = items.slice(start, _BATCH).combine_chunks()

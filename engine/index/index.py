@@ -14,7 +14,10 @@ import numpy as np
 from engine.archive.durable import writing
 from engine.embedder import Embedder
 from engine.errors import ConfigError, EngineError
+from engine.index.approximate import build as build_approximate
+from engine.index.check import verify
 from engine.index.contents import Contents
+from engine.index.export import to_lancedb
 from engine.index.gather import gathered
 from engine.index.items import rows as rows_of
 from engine.index.items import schema
@@ -292,9 +295,9 @@ class Index:
         AudioError
             A query that cannot be read.
         """
-        made = Query.of(self, query, positives, negatives, refine)
+        made = Query.of(self._contents, self.vector_of, query, positives=positives, negatives=negatives, refine=refine)
         return ranked(
-            self,
+            self._contents,
             made,
             k,
             offset=offset,
@@ -329,6 +332,32 @@ class Index:
                 f"expected a finite vector of {self.header.size} numbers, got shape {vector.shape}; embed it"
             )
         return unit(vector[None])[0] if self.header.metric == "cosine" else vector
+
+    def verify(self) -> None:
+        """Read every byte; an ArchiveError where a file was changed, or a vector is not one that the index keeps."""
+        verify(self._contents)
+
+    def build_approximate(self) -> float:
+        """Build the faiss file beside the vectors, and return its recall at 10 after exact ranking.
+
+        Raises
+        ------
+        ConfigError
+            faiss is missing, the index is empty, or it has unsaved changes.
+        """
+        return build_approximate(self._contents)
+
+    def export_lancedb(self, uri: str, *, overwrite: bool = False) -> int:
+        """Write items and vectors as the table "items" of LanceDB at a URI, and return the number of its rows.
+
+        Raises
+        ------
+        ConfigError
+            lancedb is missing, or the table exists.
+        ArchiveError
+            It cannot be written.
+        """
+        return to_lancedb(self._contents, uri, overwrite=overwrite)
 
     def close(self) -> None:
         """Let go of the index; unsaved changes are lost."""

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from engine.archive.arrow import pyarrow
+from engine.contents.items import file_state
 from engine.errors import ConfigError
-from engine.index.items import file_state
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from engine.distance import Metric
-    from engine.index.index import Index
+    from engine.index.contents import Contents
 
 # Weights of the query, the wanted and the unwanted examples (Rocchio 1971, at the values of Manning et al.,
 # "Introduction to Information Retrieval", section 9.1.1).
@@ -47,21 +47,30 @@ class Query:
     recordings: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, index: Index, query: Any, positives: Sequence[Any], negatives: Sequence[Any], refine: str) -> Self:
+    def of(
+        cls,
+        contents: Contents,
+        vector_of: Callable[[Any], NDArray[np.float32]],
+        query: Any,
+        *,
+        positives: Sequence[Any],
+        negatives: Sequence[Any],
+        refine: str,
+    ) -> Self:
         """Return the query of a search; parameters and errors as for ``Index.search``."""
         if query is None and not len(positives):
             raise ConfigError("expected a query or positive examples, got neither; give one")
         if refine not in ("rocchio", "probe"):
             raise ConfigError(f"expected refine to be rocchio or probe, got {refine!r}; choose one of them")
-        wanted = [index.vector_of(example) for example in positives]
-        unwanted = [index.vector_of(example) for example in negatives]
-        metric = index.header.metric
-        own = wanted[0] if query is None else index.vector_of(query)
-        recordings = tuple(r for example in (query, *positives) for r in recordings_of(index.items, example))
+        wanted = [vector_of(example) for example in positives]
+        unwanted = [vector_of(example) for example in negatives]
+        metric = contents.header.metric
+        own = wanted[0] if query is None else vector_of(query)
+        recordings = tuple(r for example in (query, *positives) for r in recordings_of(contents.items, example))
         if not wanted and not unwanted:
             return cls(own, metric, recordings)
         if refine == "probe":
-            vector = probe(np.stack([own, *wanted]), unwanted, index.vectors)
+            vector = probe(np.stack([own, *wanted]), unwanted, contents.vectors)
             return cls(vector, "inner_product", recordings)
         moved = rocchio(own, wanted, unwanted)
         return cls(unit(moved[None])[0] if metric == "cosine" else moved, metric, recordings)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from engine.index.index import Index
+    from engine.index.contents import Contents
     from engine.index.query import Query
 
 # How many times more neighbours are looked at where caps and near-duplicates may leave some out.
@@ -90,7 +90,7 @@ class Filters:
 
 
 def ranked(
-    index: Index,
+    index: Contents,
     query: Query,
     k: int,
     *,
@@ -184,7 +184,7 @@ def _nearest_to(
 
 
 def _approximate(
-    index: Index,
+    index: Contents,
     query: Query,
     vectors: NDArray[np.float32],
     allowed: NDArray[np.bool_] | None,
