@@ -52,7 +52,19 @@ LAYERS = (
     {"cli"},
     {"__main__"},
 )
-HEAVY = ("torch", "onnx", "sklearn", "scipy.signal", "pyarrow", "ray", "faiss", "matplotlib", "av", "lancedb", "sounddevice")
+HEAVY = (
+    "torch",
+    "onnx",
+    "sklearn",
+    "scipy.signal",
+    "pyarrow",
+    "ray",
+    "faiss",
+    "matplotlib",
+    "av",
+    "lancedb",
+    "sounddevice",
+)
 # What training may use: the front end, audio, distances, the card and its check, variants, and the verbs to evaluate
 # with.
 OPEN_TO_TRAINING = {
