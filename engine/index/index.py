@@ -13,10 +13,11 @@ import numpy as np
 
 from engine.archive.durable import writing
 from engine.embedder import Embedder
-from engine.errors import ConfigError, EngineError
+from engine.errors import ConfigError
 from engine.index.approximate import build as build_approximate
 from engine.index.check import verify
 from engine.index.contents import Contents
+from engine.index.encode import encode, encoded
 from engine.index.export import to_lancedb
 from engine.index.gather import gathered
 from engine.index.items import rows as rows_of
@@ -28,7 +29,7 @@ from engine.index.sources import Source, known_sources, work_for
 from engine.scan import find_audio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -324,9 +325,7 @@ class Index:
         if isinstance(query, np.ndarray):
             vector = np.asarray(query, np.float32)
         else:
-            options = {"window_s": self.header.window_s, "hop_s": self.header.hop_s}
-            clip = self.embedder(query, **{name: value for name, value in options.items() if value is not None})
-            vector = np.asarray(clip.embedding, np.float32)
+            vector = np.asarray(encode(self.embedder, self.header, query).embedding, np.float32)
         if vector.shape != (self.header.size,) or not np.isfinite(vector).all():
             raise ConfigError(
                 f"expected a finite vector of {self.header.size} numbers, got shape {vector.shape}; embed it"
@@ -385,7 +384,7 @@ class Index:
         self._contents.touch(work.touched)
         added: list[str] = []
         changed: list[str] = []
-        for n_done, (name, clip) in enumerate(self._embedded(list(work.wanted)), start=1):
+        for n_done, (name, clip) in enumerate(encoded(self.embedder, self.header, list(work.wanted)), start=1):
             if clip.error is not None:
                 work.failed.append((name, str(clip.error)))
             else:
@@ -398,28 +397,9 @@ class Index:
 
     def _append(self, clip: Clip, name: str, source: Source) -> None:
         vectors = np.stack([np.asarray(window.embedding, np.float32) for window in clip.windows])
-        if self.header.metric == "cosine":
-            vectors = unit(vectors)
+        vectors = unit(vectors) if self.header.metric == "cosine" else vectors
         self._contents.append(vectors, rows_of(clip, name, source.recording_id, source.tags, source.state))
-
-    def _embedded(self, names: list[str]) -> Iterator[tuple[str, Clip]]:
-        options = {"window_s": self.header.window_s, "hop_s": self.header.hop_s}
-        options = {name: value for name, value in options.items() if value is not None}
-        if hasattr(self.embedder, "batch"):
-            yield from zip(names, self.embedder.batch(names, **options), strict=True)
-            return
-        for name in names:
-            try:
-                yield name, self.embedder(name, **options)
-            except EngineError as error:
-                yield name, _failed(name, error)
 
 
 def _embedder(given: Any) -> Any:
     return Embedder(given) if given is None or isinstance(given, str | os.PathLike) else given
-
-
-def _failed(name: str, error: EngineError) -> Clip:
-    from engine.results import Clip
-
-    return Clip.failed(name, error)

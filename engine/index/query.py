@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from engine.archive.arrow import pyarrow
-from engine.contents.items import file_state
 from engine.errors import ConfigError
+from engine.index.items import file_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
