@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from engine import Embedder, Index, Ranker
+from engine.audio import load
 from engine.errors import ConfigError, ModelError
 from tests.test_ranker import noise
 from tests.tiny_models import RATE, save
@@ -85,6 +86,27 @@ def test_formats_agree_with_the_library(engine, model, library, takes):
     lines = out.decode().splitlines()
     assert len(lines) == 3
     assert lines[0].split()[:3] == ["1", f"{expected[0].score:.4f}", expected[0].path]
+
+
+def test_an_index_built_by_the_command_is_ranked(engine, model, sounds, library, takes, tmp_path):
+    built = tmp_path / "built.index"
+    code, _, err = engine("index", "build", sounds, "-o", built, "--model", model, "--tag", "noise", "--device", "cpu")
+    assert code == 0, err
+    of_library, of_built = (
+        engine("rank", takes[0], "--library", folder, "--model", model, "--device", "cpu")
+        for folder in (library, built)
+    )
+    assert of_built == of_library
+    code, _, err = engine("index", "build", sounds, "-o", tmp_path / "no.index", "--model", model, "--metric", "cosine")
+    assert (code, "inner_product" in err) == (2, True)
+
+
+def test_a_query_from_the_microphone(engine, model, library, takes, monkeypatch):
+    monkeypatch.setattr("engine.record.record", lambda _seconds: load(takes[0]))
+    arguments = ("--library", library, "--model", model, "--device", "cpu")
+    assert engine("rank", "--record", 1, *arguments) == engine("rank", takes[0], *arguments)
+    assert engine("rank", *arguments)[0] == 2
+    assert engine("rank", takes[0], "--record", 1, *arguments)[0] == 2
 
 
 def test_takes_and_trim_reach_the_ranker(engine, model, library, takes):

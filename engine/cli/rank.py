@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,10 +21,11 @@ COLUMNS = ("rank", "n_tied", "score", "path", "start_s", "end_s", "tags")
 
 
 @click.command()
-@click.argument("queries", metavar="QUERY...", nargs=-1, required=True)
+@click.argument("queries", metavar="[QUERY]...", nargs=-1)
 @click.option(
     "--library", metavar="FOLDER", required=True, help="An index, made by engine index build with the same model."
 )
+@click.option("--record", metavar="SECONDS", type=float, help="Take the query from the microphone.")
 @click.option("--model", metavar="NAME|PATH", help="A model of two towers, or an embedder.  [default: the index's own]")
 @click.option(
     "--top-k", metavar="K", type=click.IntRange(min=1), default=10, show_default=True, help="Print the K most alike."
@@ -57,6 +58,7 @@ def rank(  # noqa: PLR0913 - one for each option
     *,
     queries: tuple[str, ...],
     library: str,
+    record: float | None,
     model: str | None,
     top_k: int,
     takes: Takes,
@@ -76,6 +78,7 @@ def rank(  # noqa: PLR0913 - one for each option
       engine index build sounds/ -o lib.index --model imitation.onnx
       engine rank hum.wav --library lib.index --model imitation.onnx
       engine rank take1.wav take2.wav take3.wav --library lib.index --takes fuse
+      engine rank --record 4 --library lib.index
 
     A model of two towers compares what it was trained to compare; any other with an embedding ranks by the cosine.
     Equal scores share the mean of their ranks.
@@ -83,13 +86,20 @@ def rank(  # noqa: PLR0913 - one for each option
     from engine.index import Index
     from engine.ranker import Ranker
 
+    if (record is None) == (not queries):
+        raise click.UsageError("expected either a QUERY or --record; give one of them")
+    takes_of_query: list[Any] = list(queries)
+    if record is not None:
+        from engine.record import record as from_microphone
+
+        takes_of_query = [from_microphone(record)]
     with (
         Index.open(library) as index,
         Ranker(model or index.header.model, device, threads) as ranker,
         open_output(output, overwrite) as stream,
     ):
         options = {"takes": takes, "trim_db": None if no_trim else trim_db, "channel": channel}
-        ranked = ranker.rank(list(queries), index, top_k=top_k, **options)
+        ranked = ranker.rank(takes_of_query, index, top_k=top_k, **options)
         stream.write(FORMATS[format_](ranked).encode())
 
 
