@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
@@ -256,7 +257,15 @@ class Ranker:
                 fused[start : start + ROWS] += self._compared(embedding, rows)
         return (fused / len(embeddings)).astype(np.float32)
 
-    def rank(self, query: Any, library: Library, *, top_k: int | None = None, **options: Any) -> list[Ranked]:
+    def rank(
+        self,
+        query: Any,
+        library: Library,
+        *,
+        top_k: int | None = None,
+        per_recording: int | None = None,
+        **options: Any,
+    ) -> list[Ranked]:
         """Return a library's items in the order of their similarity to a query, the most alike first.
 
         Parameters
@@ -265,6 +274,9 @@ class Ranker:
             As for ``scores``.
         top_k : int or None
             How many to give; all by default. Equal scores come in the library's order, with equal ranks.
+        per_recording : int or None
+            How many windows of one recording to give at most, the best ones; all by default. They keep the ranks that
+            they have among all.
         **options
             ``takes``, ``trim_db`` and ``channel``, as for ``scores``.
 
@@ -273,11 +285,15 @@ class Ranker:
         AudioError, ModelError, ConfigError
             As for ``scores``.
         """
-        if top_k is not None and (type(top_k) is not int or top_k < 1):
-            raise ConfigError(f"expected top_k to be a whole number from 1, got {top_k!r}; correct it")
+        for name, value in (("top_k", top_k), ("per_recording", per_recording)):
+            if value is not None and (type(value) is not int or value < 1):
+                raise ConfigError(f"expected {name} to be a whole number from 1, got {value!r}; correct it")
         scores = self.scores(query, library, **options)
         ranks, n_tied = average_ranks(scores)
-        order = np.argsort(-scores, kind="stable")[:top_k]
+        order = np.argsort(-scores, kind="stable")
+        if per_recording is not None:
+            order = order[_first_of_each(_paths(library.items), order, per_recording)]
+        order = order[:top_k]
         return [
             Ranked(float(ranks[i]), int(n_tied[i]), float(scores[i]), item.path, item.start_s, item.end_s, item.tags)
             for i, item in zip(order, _items_at(library.items, order), strict=True)
@@ -336,6 +352,21 @@ class Ranker:
                 "them at length one (an archive, or the metric 'cosine'); make an index of the recordings instead, "
                 "with the metric 'inner_product'"
             )
+
+
+def _paths(items: Any) -> list[str]:
+    return items["path"].to_pylist() if hasattr(items, "take") else [item.path for item in items]
+
+
+def _first_of_each(paths: list[str], order: NDArray[np.intp], n: int) -> NDArray[np.bool_]:
+    """Return which places of the order are among the first ``n`` of their recording; sound without a path is kept."""
+    seen: Counter[str] = Counter()
+    kept = np.ones(len(order), bool)
+    for place, item in enumerate(order):
+        path = paths[item]
+        seen[path] += 1
+        kept[place] = not path or seen[path] <= n
+    return kept
 
 
 def _items_at(items: Any, order: NDArray[np.intp]) -> list[Reference]:

@@ -149,6 +149,22 @@ def test_files_are_ranked_by_path(ranker, tmp_path):
     assert places[0].to_dict()["tags"] == []
 
 
+def test_a_recording_is_given_so_many_times(ranker, tmp_path):
+    for seed, seconds in enumerate((3, 1, 2)):
+        soundfile.write(tmp_path / f"{seed}.wav", noise(seconds, RATE, seed=seed), RATE)
+    references = ranker.encode(sorted(tmp_path.iterdir()))
+    query = (noise(1, QUERY_RATE, seed=5), QUERY_RATE)
+    everything = ranker.rank(query, references)
+    assert len(everything) == 6
+    once = ranker.rank(query, references, per_recording=1)
+    best = {path: min(p.rank for p in everything if p.path == path) for path in {p.path for p in everything}}
+    assert {place.path: place.rank for place in once} == best
+    assert len(ranker.rank(query, references, per_recording=2)) == 5
+    assert ranker.rank(query, references, per_recording=1, top_k=2) == once[:2]
+    with pytest.raises(ConfigError, match="per_recording"):
+        ranker.rank(query, references, per_recording=0)
+
+
 def test_an_embedder_ranks_by_the_cosine(tmp_path):
     path = save(tmp_path / "tiny.onnx")
     ranker = Ranker(path, device="cpu", threads=1)

@@ -31,6 +31,12 @@ COLUMNS = ("rank", "n_tied", "score", "path", "start_s", "end_s", "tags")
     "--top-k", metavar="K", type=click.IntRange(min=1), default=10, show_default=True, help="Print the K most alike."
 )
 @click.option(
+    "--per-recording",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Windows of one recording at most, the best ones.  [default: all]",
+)
+@click.option(
     "--takes",
     type=click.Choice(["average", "fuse"]),
     default="average",
@@ -61,6 +67,7 @@ def rank(  # noqa: PLR0913 - one for each option
     record: float | None,
     model: str | None,
     top_k: int,
+    per_recording: int | None,
     takes: Takes,
     trim_db: float,
     no_trim: bool,
@@ -99,7 +106,7 @@ def rank(  # noqa: PLR0913 - one for each option
         open_output(output, overwrite) as stream,
     ):
         options = {"takes": takes, "trim_db": None if no_trim else trim_db, "channel": channel}
-        ranked = ranker.rank(takes_of_query, index, top_k=top_k, **options)
+        ranked = ranker.rank(takes_of_query, index, top_k=top_k, per_recording=per_recording, **options)
         stream.write(FORMATS[format_](ranked).encode())
 
 

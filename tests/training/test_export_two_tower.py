@@ -65,6 +65,18 @@ def test_ranks_through_the_engine_are_those_of_torch(exported: Path) -> None:
         assert np.argsort(-scores).tolist() == np.argsort(-np.array(expected)).tolist()
 
 
+def test_a_long_reference_is_heard_throughout(exported: Path) -> None:
+    """The tower looks at 2.97 s of each window: a change anywhere but in the last second must reach a vector."""
+    ranker = Ranker(exported, device="cpu", threads=1)
+    wave = sound(9.5, 44100, 1)
+    vectors = ranker.encode([(wave, 44100)]).vectors
+    assert len(vectors) == 3
+    for second in range(9):
+        changed = wave.copy()
+        changed[second * 44100 + 20000 : second * 44100 + 30000] *= 0.2
+        assert np.abs(ranker.encode([(changed, 44100)]).vectors - vectors).max() > 1e-3
+
+
 def test_silent_references_are_scored_too(exported: Path) -> None:
     ranker = Ranker(exported, device="cpu", threads=1)
     library = ranker.encode([(np.zeros(44100, np.float32), 44100)])
