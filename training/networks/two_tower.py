@@ -47,6 +47,35 @@ class TwoTower(nn.Module):
         return logits
 
 
+class TripletComparison(nn.Module):
+    """Which of two references is the one that a query means: the siamese network around a ``TwoTower``.
+
+    Equation: p = sigmoid(50 s(q, a) - 50 s(q, b)), with the similarities s in [0, 1] of one set of weights. The two
+    factors are fixed; as buffers no optimiser reaches them.
+
+    Parameters
+    ----------
+    network : TwoTower
+    """
+
+    factors: Tensor
+
+    def __init__(self, network: TwoTower) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("factors", torch.tensor([50.0, -50.0]))
+
+    def forward(self, query: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Return the logits of p, shape (batch,), positive where the first reference fits better.
+
+        They go into a binary cross entropy with logits: behind a sigmoid in float32 the gradient of a badly wrong
+        triplet is zero.
+        """
+        ours = self.network.query(query)
+        similarities = [self.network.head(ours, self.network.reference(each)).sigmoid() for each in (first, second)]
+        return torch.stack(similarities, dim=1) @ self.factors
+
+
 def tl_iminet(dropout: float = 0.0) -> TwoTower:
     """Return TL-IMINET; the published runs have no dropout, an option of 0.2 exists."""
     return TwoTower(ImitationTower(), RecordingTower(), SimilarityHead(dropout=dropout))

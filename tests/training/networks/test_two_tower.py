@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from engine.frontend import LogMel, preset
 from training.networks.two_tower import (
@@ -11,6 +12,8 @@ from training.networks.two_tower import (
     REFERENCE_FEATURES,
     REFERENCE_KEPT,
     SimilarityHead,
+    TripletComparison,
+    TwoTower,
     standardised,
     tl_iminet,
 )
@@ -95,3 +98,44 @@ def test_dropout_is_off_unless_asked_for() -> None:
     plain, dropping = SimilarityHead(), SimilarityHead(dropout=0.2)
     assert torch.equal(plain(query, reference), plain(query, reference))
     assert not torch.equal(dropping(query, reference), dropping(query, reference))
+
+
+class Given(nn.Module):
+    """A head whose similarity is the reference itself."""
+
+    def forward(self, _query: Tensor, reference: Tensor) -> Tensor:
+        return reference.logit()
+
+
+def comparison() -> TripletComparison:
+    return TripletComparison(TwoTower(nn.Identity(), nn.Identity(), Given()))
+
+
+def test_equal_similarities_are_even_odds() -> None:
+    logits = comparison()(torch.zeros(2), torch.tensor([0.3, 0.9]), torch.tensor([0.3, 0.9]))
+    assert logits.sigmoid().tolist() == [0.5, 0.5]
+
+
+def test_a_badly_wrong_triplet_keeps_its_gradient() -> None:
+    logit = comparison()(torch.zeros(1), torch.tensor([0.0]), torch.tensor([1.0])).requires_grad_()
+    loss = functional.binary_cross_entropy_with_logits(logit, torch.ones(1))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == 50.0
+    assert logit.grad is not None
+    assert logit.grad.item() == -1.0
+
+
+def test_a_triplet_is_two_pairs_of_one_network() -> None:
+    network = tl_iminet().eval()
+    query, first, second = torch.randn(2, 482, 39), 20 * torch.randn(2, 173, 128), 20 * torch.randn(2, 173, 128)
+    with torch.no_grad():
+        logits = TripletComparison(network)(query, first, second)
+        expected = 50 * network(query, first).sigmoid() - 50 * network(query, second).sigmoid()
+    torch.testing.assert_close(logits, expected)
+
+
+def test_no_optimiser_reaches_the_factors() -> None:
+    network = tl_iminet()
+    comparison = TripletComparison(network)
+    assert len(list(comparison.parameters())) == len(list(network.parameters()))
+    assert not comparison.factors.requires_grad
