@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # When workers have died over a recording so often, it is left out.
 DEATHS_ALLOWED = 3
+# When workers have died over a shard so often with none of its recordings in work, it cannot be written.
+SHARD_DEATHS_ALLOWED = 10
 # When so many recordings have killed their workers, for each worker and with none done in between, it is not them.
 KILLERS_IN_A_ROW = 5
 # When so many workers have died before they had the model open, for each that is wanted, none will get there.
@@ -129,6 +131,7 @@ class Supervisor:
         self._n_run = 0
         self._n_failed = 0
         self._deaths: Counter[int] = Counter()
+        self._shard_deaths: Counter[int] = Counter()
         self._excluded: dict[int, str] = {}
         self._deaths_in_a_row = 0
         self._stillborn = 0
@@ -246,7 +249,14 @@ class Supervisor:
                 f"expected workers to live, {self._deaths_in_a_row} died in a row ({cause}), whatever they "
                 "worked on; check the memory, then run again with --resume"
             )
-        if member.file_id is not None:
+        if member.file_id is None:
+            self._shard_deaths[member.task.shard.index] += 1
+            if self._shard_deaths[member.task.shard.index] >= SHARD_DEATHS_ALLOWED:
+                raise ArchiveError(
+                    f"expected shard {member.task.shard.index} to be written, {SHARD_DEATHS_ALLOWED} workers died over "
+                    f"it ({cause}), whatever recording they were at; check the memory, then run again with --resume"
+                )
+        else:
             self._deaths[member.file_id] += 1
             if self._deaths[member.file_id] >= DEATHS_ALLOWED:
                 self._excluded[member.file_id] = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import itertools
 import json
 import os
 import random
@@ -14,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from engine.archive import run as run_archive
@@ -217,6 +220,45 @@ def test_recordings_that_vanish_are_failures_until_they_are_back(undisturbed, ti
     assert same(tmp_path / "out", undisturbed)
 
 
+# Every look at the clock finds it a minute further back.
+BACKWARDS = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+
+static long looks;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int (*real)(clockid_t, struct timespec *);
+    *(void **)&real = dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, now);
+    if (clock == CLOCK_REALTIME) now->tv_sec -= 60 * __sync_add_and_fetch(&looks, 1);
+    return result;
+}
+"""
+
+
+def test_a_clock_that_goes_backwards(undisturbed, tiny, tmp_path):
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    (tmp_path / "clock.c").write_text(BACKWARDS)
+    command = [compiler, "-shared", "-fPIC", "-o", tmp_path / "clock.so", tmp_path / "clock.c", "-ldl"]
+    subprocess.run(command, check=True)
+    env = os.environ | {"LD_PRELOAD": str(tmp_path / "clock.so")}
+    out = tmp_path / "out"
+    code, said = finish(start(undisturbed / "in", "-o", out, "--model", tiny, *OPTIONS, "--limit", "150", env=env))
+    assert code == 0, said
+    assert files_in(out) == files_in(undisturbed / "out")[:150]
+    windows = windows_in(out)
+    assert windows == windows_in(undisturbed / "out")[: len(windows)]
+    done = pq.read_table(out / "files.parquet")["done_at"].to_pylist()
+    assert any(later < earlier for earlier, later in itertools.pairwise(done))
+    # And a run by another clock finds all of it done.
+    assert "0 of them now" in resume(out)[1]
+
+
 def test_a_damaged_shard_is_found_and_done_again(undisturbed, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(undisturbed / "out", out)
@@ -300,3 +342,32 @@ def test_a_full_disk_and_one_that_may_not_be_written(undisturbed, tiny, small_di
     both = {path.name for path in finished if path.parent.name == "windows"}
     assert all((out / path).read_bytes() == data for path, data in finished.items() if path.name in both)
     assert same(out, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_tiny_recordings(tiny, tmp_path):
+    """About three minutes: ``pytest -m slow tests/archive/test_faults.py -k hundred``."""
+    n_clips = 100_000
+    (clip,) = write_clips(tmp_path, 1, 0.05)
+    (tmp_path / "in").mkdir()
+    for k in range(n_clips):
+        os.link(clip, tmp_path / "in" / f"{k:06}.wav")
+    began = time.monotonic()
+    process = start(tmp_path / "in", "-o", tmp_path / "out", "--model", tiny, "--workers", "2")
+    until((tmp_path / "out" / "manifest.jsonl").exists, process)
+    assert time.monotonic() - began < 60
+    peaks = {}
+    while process.poll() is None:
+        for pid in [process.pid, *workers_of(process)]:
+            with contextlib.suppress(OSError, IndexError):
+                status = Path(f"/proc/{pid}/status").read_text()
+                peaks[pid] = int(status.split("VmHWM:")[1].split()[0]) / 1024
+        time.sleep(0.5)
+    code, said = finish(process)
+    assert code == 0, said
+    print(f"{time.monotonic() - began:.0f} s, peaks of {sorted(map(round, peaks.values()))} MB")  # noqa: T201
+    assert max(peaks.values()) < 300
+    rows = pq.read_table(tmp_path / "out" / "files.parquet", columns=["n_windows", "duplicate_of"])
+    assert rows.num_rows == n_clips
+    assert set(rows["n_windows"].to_pylist()) == {1}
+    assert rows["duplicate_of"].null_count == 1

@@ -13,7 +13,13 @@ from engine.archive import supervisor as module
 from engine.archive.items import Item
 from engine.archive.plan import make_shards, write_plan
 from engine.archive.store import Store
-from engine.archive.supervisor import DEATHS_ALLOWED, KILLERS_IN_A_ROW, STILLBORN_ALLOWED, Supervisor
+from engine.archive.supervisor import (
+    DEATHS_ALLOWED,
+    KILLERS_IN_A_ROW,
+    SHARD_DEATHS_ALLOWED,
+    STILLBORN_ALLOWED,
+    Supervisor,
+)
 from engine.archive.worker import Begun, ItemDone, Ready, ShardDone, Stopped
 from engine.errors import ArchiveError, Cancelled
 
@@ -144,6 +150,23 @@ def test_when_all_die_the_run_ends(tmp_path, settings, monkeypatch):
     with pytest.raises(ArchiveError, match=rf"expected workers to live, {n} died in a row \(exit code -9\), whatever"):
         supervisor.run(dict.fromkeys(range(40), False))
     assert stage.starts == n
+
+
+def test_a_shard_that_cannot_be_written_ends_the_run(tmp_path, settings, monkeypatch):
+    def dies_while_writing(stage, connection):
+        connection.send(Ready())
+        task = connection.recv()
+        for file_id in range(task.shard.first, task.shard.first + len(task.shard.items)):
+            connection.send(Begun(file_id))
+            connection.send(ItemDone(10.0, False))
+
+    stage = Stage(dies_while_writing)
+    supervisor = supervised(tmp_path, settings, stage, monkeypatch, n_shards=1)
+    with pytest.raises(
+        ArchiveError, match=rf"expected shard 0 to be written, {SHARD_DEATHS_ALLOWED} workers died over"
+    ):
+        supervisor.run({0: False})
+    assert stage.starts == SHARD_DEATHS_ALLOWED
 
 
 def test_workers_that_never_get_ready(tmp_path, settings, monkeypatch):
