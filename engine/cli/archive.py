@@ -46,7 +46,7 @@ def archive() -> None:
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1)
 @click.option("-o", "--output", metavar="FOLDER", required=True, help="The folder to write.")
 @click.option("--model", metavar="NAME|PATH", help="An installed model, or an .onnx file with a card.")
-@click.option("--products", metavar="LIST", help="tags, embeddings or both.  [default: tags,embeddings]")
+@click.option("--products", metavar="LIST", help="Of tags, embeddings, index.  [default: tags,embeddings]")
 @click.option("--window-s", metavar="SECONDS", type=float, help="Length of a window.  [default: the card's]")
 @click.option("--hop-s", metavar="SECONDS", type=float, help="From one window to the next.  [default: the card's]")
 @click.option("--channel", metavar="N", type=click.IntRange(min=0), help="The channel to take.  [default: their mean]")
@@ -93,6 +93,10 @@ def run(
         summary = run_archive(
             inputs, output, products=wanted, formats=tables, progress=progress, cancel=cancel, **options
         )
+    if wanted is not None and "index" in wanted:
+        from engine.index import Index
+
+        Index.open(output).close()  # gathers the vectors
     hours, pace = summary.audio_s / 3600, summary.audio_s / max(summary.elapsed_s, 1e-9)
     click.echo(
         f"{summary.n_items} recordings, {summary.n_run} of them now: {hours:.2f} h of sound in "

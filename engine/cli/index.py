@@ -80,17 +80,27 @@ def build(  # noqa: PLR0913 - one for each option
 @click.argument("folder", metavar="INDEX")
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1)
 @click.option("--prune", is_flag=True, help="Remove recordings that are no longer there.")
+@click.option("--model", metavar="PATH", help="Where the model of the index is, if its name is not installed.")
 @click.option("--device", metavar="DEVICE", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPUs to use.  [default: all]")
 @click.option("--quiet", is_flag=True, help="No progress.")
-def update(*, folder: str, inputs: tuple[str, ...], prune: bool, device: str, threads: int | None, quiet: bool) -> int:
+def update(
+    *,
+    folder: str,
+    inputs: tuple[str, ...],
+    prune: bool,
+    model: str | None,
+    device: str,
+    threads: int | None,
+    quiet: bool,
+) -> int:
     """Embed what is new or has changed in the inputs of an index, and in further ones."""
     from engine.embedder import Embedder
     from engine.index import Index
 
     with Index.open(folder) as found:
-        model = found.header.model
-    with Embedder(model, device, threads) as embedder, Index.open(folder, embedder) as kept:
+        name = model or found.header.model
+    with Embedder(name, device, threads) as embedder, Index.open(folder, embedder) as kept:
         with _progress(quiet) as bar:
             more = kept.add(inputs, progress=_counter(bar)) if inputs else None
             change = kept.update(prune=prune, progress=_counter(bar))

@@ -46,14 +46,14 @@ def to_lancedb(index: Contents, uri: str, *, overwrite: bool = False, table: str
         | {"engine.metric": index.header.metric}
     )
     try:
-        database = lancedb.connect(uri)
-        if not overwrite and table in database.table_names():
-            raise ConfigError(f"expected no table {table!r} at {uri}, got one; choose another or add --overwrite")
-        made = database.create_table(table, _batches(index, schema), schema=schema, mode="overwrite")
+        mode = "overwrite" if overwrite else "create"
+        made = lancedb.connect(uri).create_table(table, _batches(index, schema), schema=schema, mode=mode)
         n_rows: int = made.count_rows()
     except (OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, ConfigError):
-            raise
+        if "already exists" in str(error):
+            raise ConfigError(
+                f"expected no table {table!r} at {uri}, got one; choose another or add --overwrite"
+            ) from error
         raise ArchiveError(f"expected to write {uri}, got {' '.join(str(error).split())[:300]}; check it") from error
     return n_rows
 
