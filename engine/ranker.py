@@ -131,6 +131,11 @@ class Ranker:
     DeviceError
         The device was asked for by name and cannot run here.
 
+    Attributes
+    ----------
+    towers : TwoTower or None
+        The parts of a model of two towers.
+
     Examples
     --------
     >>> ranker = Ranker()
@@ -148,7 +153,7 @@ class Ranker:
                 f"expected a model of two towers, or one with an embedding, {self.card.name!r} has neither; use "
                 "engine.Tagger"
             )
-        self._towers = None if self.card.query is None else TwoTower(self._reference.session, self.card)
+        self.towers = None if self.card.query is None else TwoTower(self._reference.session, self.card)
         # A model that takes rows instead of sound says so now.
         _ = self._reference.sample_rate
 
@@ -170,7 +175,7 @@ class Ranker:
     @property
     def has_towers(self) -> bool:
         """Whether the model was made to compare; otherwise the cosine of its embeddings does."""
-        return self._towers is not None
+        return self.towers is not None
 
     def encode(self, sources: Iterable[Any], *, channel: int | None = None) -> References:
         """Return references encoded by the reference tower, one vector for each of their windows.
@@ -198,6 +203,23 @@ class Ranker:
         if not vectors:
             raise ConfigError("expected one reference or more, got none; name some")
         return References(tuple(items), np.stack(vectors), self.card.model_sha256)
+
+    def embedding(
+        self, query: Any, *, trim_db: float | None = TRIM_DB, channel: int | None = None
+    ) -> NDArray[np.float32]:
+        """Return what a query, one take of it, is compared by: prepared, and through the query tower.
+
+        Parameters and errors as for ``scores``.
+        """
+        check_trim(trim_db)
+        tower = self._reference if self.towers is None else self.towers.query
+        rate = tower.sample_rate
+        with open_audio(query, rate, channel) as reader:
+            label = reader.label
+            samples = np.concatenate(list(reader.blocks(rate)))
+        clip = tower((prepared_take(samples, rate, trim_db, label), rate))
+        assert clip.embedding is not None
+        return clip.embedding
 
     def scores(
         self,
@@ -246,7 +268,7 @@ class Ranker:
         sources = query if isinstance(query, list) else [query]
         if not sources:
             raise ConfigError("expected one take of the query or more, got none; name some")
-        embeddings = [self._encoded(source, trim_db, channel) for source in sources]
+        embeddings = [self.embedding(source, trim_db=trim_db, channel=channel) for source in sources]
         if takes == "average":
             embeddings = [mean_embedding(embeddings, normalised=self.card.embedding_normalised)]
         vectors = library.vectors
@@ -302,14 +324,14 @@ class Ranker:
     def warmup(self) -> None:
         """Run a window of silence through either tower, so that the first query is no slower than the next ones."""
         self._reference.warmup()
-        if self._towers is not None:
-            self._towers.query.warmup()
+        if self.towers is not None:
+            self.towers.query.warmup()
 
     def close(self) -> None:
         """Let go of the model and its memory; a call after that is a ModelError."""
         self._reference.close()
-        if self._towers is not None:
-            self._towers.close()
+        if self.towers is not None:
+            self.towers.close()
 
     def __enter__(self) -> Self:
         return self
@@ -322,19 +344,9 @@ class Ranker:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.card.name!r}, device={self.device!r}, threads={self.threads})"
 
-    def _encoded(self, source: Any, trim_db: float | None, channel: int | None) -> NDArray[np.float32]:
-        tower = self._reference if self._towers is None else self._towers.query
-        rate = tower.sample_rate
-        with open_audio(source, rate, channel) as reader:
-            label = reader.label
-            samples = np.concatenate(list(reader.blocks(rate)))
-        clip = tower((prepared_take(samples, rate, trim_db, label), rate))
-        assert clip.embedding is not None
-        return clip.embedding
-
     def _compared(self, query: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        if self._towers is not None:
-            return self._towers.similarities(query, rows)
+        if self.towers is not None:
+            return self.towers.similarities(query, rows)
         distances = pairwise(query[np.newaxis], rows, "cosine", threads=self.threads)[0]
         cosines: NDArray[np.float32] = np.float32(1) - distances
         return cosines

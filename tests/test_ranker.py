@@ -94,7 +94,7 @@ def test_batches_of_the_head_change_nothing(ranker, references, monkeypatch):
 
 def test_a_query_costs_one_pass_of_its_tower(ranker, references, monkeypatch):
     runs = []
-    session = ranker._towers.query.session
+    session = ranker.towers.query.session
     run = session.run
     monkeypatch.setattr(session, "run", lambda *arguments: (runs.append(1), run(*arguments))[1])
     ranker.scores((noise(1, QUERY_RATE), QUERY_RATE), references)
@@ -132,7 +132,7 @@ def test_takes_are_averaged_or_fused(ranker, references):
     takes = [(noise(1, QUERY_RATE, seed=seed), QUERY_RATE) for seed in (60, 61, 62)]
     each = np.stack([ranker.scores(take, references) for take in takes])
     np.testing.assert_allclose(ranker.scores(takes, references, takes="fuse"), each.mean(0), atol=1e-6)
-    towers = ranker._towers
+    towers = ranker.towers
     mean = np.mean([towers.query((prepared_take(take, rate), rate)).embedding for take, rate in takes], axis=0)
     averaged = ranker.scores(takes, references, takes="average")
     np.testing.assert_allclose(averaged, towers.similarities(mean.astype(np.float32), references.vectors), atol=1e-6)
