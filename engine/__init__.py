@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from engine.index import Index as Index
     from engine.model import Model as Model
     from engine.options import CallOptions as CallOptions
+    from engine.ranker import Ranked as Ranked
     from engine.ranker import Ranker as Ranker
     from engine.results import Clip as Clip
     from engine.results import Frames as Frames
@@ -64,6 +65,7 @@ _HOME = {
     "Model": "model",
     "ModelCard": "card",
     "ModelError": "errors",
+    "Ranked": "ranker",
     "Ranker": "ranker",
     "Tag": "results",
     "Tagger": "tagger",

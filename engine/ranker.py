@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from engine.audio import open_audio
 from engine.distance import pairwise
 from engine.errors import ConfigError, ModelError
+from engine.library import Reference, References, items_at, paths_of
 from engine.model import Model
 from engine.network import mean_embedding
 from engine.ranks import average_ranks
@@ -25,59 +26,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.card import ModelCard
+    from engine.library import Library
 
 Takes = Literal["average", "fuse"]
 # Rows of a stored library that are read at a time.
 ROWS = 1 << 16
-
-
-class Library(Protocol):
-    """Encoded references: an ``engine.Index``, or what ``Ranker.encode`` gives."""
-
-    @property
-    def vectors(self) -> NDArray[np.float32]:
-        """Embeddings, shape (n, size); may be memory-mapped."""
-
-    @property
-    def items(self) -> Any:
-        """What each vector stands for: a sequence of ``Reference``, or a pyarrow table with columns of those names."""
-
-    @property
-    def model_sha256(self) -> str:
-        """That of the model whose embeddings they are."""
-
-    @property
-    def normalised(self) -> bool:
-        """Whether the embeddings were brought to length one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """One window of a reference; ``path`` is empty for sound that came without one."""
-
-    path: str
-    start_s: float
-    end_s: float
-    tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class References:
-    """References encoded in memory; for a library that lasts make an ``engine.Index`` with the same model.
-
-    Attributes
-    ----------
-    items : tuple of Reference
-    vectors : ndarray, shape (n, embedding_size), float32
-    model_sha256 : str
-    normalised : bool
-        False: they are what the model gave.
-    """
-
-    items: tuple[Reference, ...]
-    vectors: NDArray[np.float32]
-    model_sha256: str
-    normalised: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,11 +267,11 @@ class Ranker:
         ranks, n_tied = average_ranks(scores)
         order = np.argsort(-scores, kind="stable")
         if per_recording is not None:
-            order = order[_first_of_each(_paths(library.items), order, per_recording)]
+            order = order[_first_of_each(paths_of(library.items), order, per_recording)]
         order = order[:top_k]
         return [
             Ranked(float(ranks[i]), int(n_tied[i]), float(scores[i]), item.path, item.start_s, item.end_s, item.tags)
-            for i, item in zip(order, _items_at(library.items, order), strict=True)
+            for i, item in zip(order, items_at(library.items, order), strict=True)
         ]
 
     def warmup(self) -> None:
@@ -366,10 +319,6 @@ class Ranker:
             )
 
 
-def _paths(items: Any) -> list[str]:
-    return items["path"].to_pylist() if hasattr(items, "take") else [item.path for item in items]
-
-
 def _first_of_each(paths: list[str], order: NDArray[np.intp], n: int) -> NDArray[np.bool_]:
     """Return which places of the order are among the first ``n`` of their recording; sound without a path is kept."""
     seen: Counter[str] = Counter()
@@ -379,10 +328,3 @@ def _first_of_each(paths: list[str], order: NDArray[np.intp], n: int) -> NDArray
         seen[path] += 1
         kept[place] = not path or seen[path] <= n
     return kept
-
-
-def _items_at(items: Any, order: NDArray[np.intp]) -> list[Reference]:
-    if not hasattr(items, "take"):
-        return [items[int(i)] for i in order]
-    rows = items.select(["path", "start_s", "end_s", "tags"]).take(order).to_pylist()
-    return [Reference(**{**row, "tags": tuple(row["tags"] or ())}) for row in rows]

@@ -34,6 +34,7 @@ LAYERS = (
         "scan",
         "precision",
         "ranks",
+        "library",
     },
     {"frontend", "distance", "take", "decode_sndfile", "mp4", "graph_part", "results", "card_parts", "card_text"},
     {"decode_av", "card_query", "session"},
@@ -69,7 +70,7 @@ HEAVY = (
 # with.
 OPEN_TO_TRAINING = {
     *("frontend", "audio", "distance", "card", "labels", "verify", "convert"),
-    *("errors", "results", "tagger", "embedder"),
+    *("errors", "results", "tagger", "embedder", "ranker", "take"),
 }
 LEAVES = ("losses", "metrics", "augment", "sampling")
 FORBIDDEN_NAMES = ("util", "helper", "common", "misc")
