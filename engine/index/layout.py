@@ -247,7 +247,8 @@ def _mapped(folder: Path, header: Header) -> NDArray[np.float32]:
 def _table(folder: Path, header: Header) -> Any:
     path = folder / header.items_name
     try:
-        table = parquet().read_table(path, page_checksum_verification=True)
+        # In one piece: taking some rows of a table in pieces looks at all of it.
+        table = parquet().read_table(path, page_checksum_verification=True).combine_chunks()
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:

@@ -62,6 +62,10 @@ class Filters:
         recordings : sequence of int
             Those of the query.
         """
+        if self == Filters(exclude_same_recording=self.exclude_same_recording) and not (
+            self.exclude_same_recording and recordings
+        ):
+            return None
         compute = pyarrow().compute
         allowed = np.ones(len(items), bool)
         if self.tags or self.without_tags:
