@@ -121,12 +121,15 @@ class Session:
         Raises
         ------
         ModelError
-            The graph cannot be cut there.
+            The graph cannot be cut there, or its file has changed since it was opened.
         """
         part = GraphPart(inputs, outputs)
         if part == self.part:
             return self
-        return Session(self._arguments[0], self.device, self.threads, part)
+        session = Session(self._arguments[0], self.device, self.threads, part)
+        if session.metadata != self.metadata:
+            raise ModelError("expected the model that was opened, its file has changed since; open it again")
+        return session
 
     def run(self, outputs: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the named outputs for the named inputs.

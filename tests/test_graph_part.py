@@ -61,6 +61,13 @@ def test_the_same_cut_again_is_the_same_session_and_another_starts_from_the_file
     assert names(part.cut(("reference_log_mel",), ("reference",)).inputs) == ["reference_log_mel"]
 
 
+def test_a_file_that_changed_since_is_not_cut(model):
+    session = Session(model, "cpu", 1)
+    save_towers(model, attribution="someone else")
+    with pytest.raises(ModelError, match="changed since"):
+        session.cut(("query_log_mel",), ("query",))
+
+
 def test_a_model_given_as_bytes_is_cut_too(model):
     part = Session(model.read_bytes(), "cpu", 1).cut(("reference_log_mel",), ("reference",))
     log_mel = GENERATOR.normal(size=(1, 9, FRONTEND.n_mels)).astype(np.float32)
