@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from engine.index import Index as Index
     from engine.model import Model as Model
     from engine.options import CallOptions as CallOptions
+    from engine.ranker import Ranked as Ranked
+    from engine.ranker import Ranker as Ranker
     from engine.results import Clip as Clip
     from engine.results import Frames as Frames
     from engine.results import Tag as Tag
@@ -63,6 +65,8 @@ _HOME = {
     "Model": "model",
     "ModelCard": "card",
     "ModelError": "errors",
+    "Ranked": "ranker",
+    "Ranker": "ranker",
     "Tag": "results",
     "Tagger": "tagger",
     "Window": "results",

@@ -29,8 +29,9 @@ from engine.card_fields import (
 )
 from engine.card_migration import SCHEMA, is_readable, migrated
 from engine.card_parts import MAX_WINDOW, Golden, ModelConstant, ModelInput, ModelOutput, ModelOutputs, ModelState
+from engine.card_query import QueryTower, check_tower_output, read_frontend
 from engine.card_text import parse_card
-from engine.errors import ConfigError, ModelError
+from engine.errors import ModelError
 from engine.fingerprint import METADATA_KEY, canonical_json, card_sha256, model_sha256, without_card
 from engine.frontend import FrontendConfig
 
@@ -45,6 +46,7 @@ __all__ = [
     "ModelOutput",
     "ModelOutputs",
     "ModelState",
+    "QueryTower",
     "read_card",
     "write_card",
 ]
@@ -93,6 +95,9 @@ class ModelCard:
         Decision thresholds; may be empty.
     threshold_method : str
         How the thresholds were chosen; empty exactly when there are none.
+    query : QueryTower or None
+        For a network of two towers, which compares queries with references: all other fields are those of its reference
+        tower, and ``pad`` and ``embedding_normalised`` hold for both. It gives no scores.
     training_data, licence, attribution, commit : str
         Where the weights come from and on which terms they may be used.
     metrics : Mapping from str to JSON value
@@ -121,6 +126,7 @@ class ModelCard:
     frame_length: int | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
     threshold_method: str = ""
+    query: QueryTower | None = None
     training_data: str
     licence: str
     attribution: str
@@ -137,6 +143,7 @@ class ModelCard:
         _check_times(self)
         _check_outputs(self)
         _check_thresholds(self)
+        _check_query(self)
 
     @property
     def sample_rate(self) -> int | None:
@@ -146,8 +153,11 @@ class ModelCard:
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, ready for JSON; ``from_dict`` reads them back."""
         frontend = None if self.frontend is None else self.frontend.to_dict()
-        values: dict[str, Any] = json.loads(canonical_json(asdict(self) | {"frontend": frontend}))
-        return values
+        values: dict[str, Any] = asdict(self) | {"frontend": frontend}
+        if self.query is not None and self.query.frontend is not None:
+            values["query"]["frontend"] = self.query.frontend.to_dict()
+        plain: dict[str, Any] = json.loads(canonical_json(values))
+        return plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelCard:
@@ -158,7 +168,9 @@ class ModelCard:
         if card["golden"] is not None:
             card["golden"] = Golden.from_dict(card["golden"])
         if card["frontend"] is not None:
-            card["frontend"] = _read_frontend(card["frontend"])
+            card["frontend"] = read_frontend(card["frontend"], "frontend")
+        if card["query"] is not None:
+            card["query"] = QueryTower.from_dict(card["query"])
         return cls(**card)
 
 
@@ -202,17 +214,6 @@ def read_card(metadata: Mapping[str, str]) -> ModelCard:
             "changed; get the model again, or write a card of your own with engine.card.write_card"
         )
     return ModelCard.from_dict(migrated(values))
-
-
-def _read_frontend(values: object) -> FrontendConfig:
-    require(isinstance(values, Mapping), "frontend", "an object or null", values)
-    assert isinstance(values, Mapping)
-    try:
-        return FrontendConfig.from_dict(values)
-    except (ConfigError, OverflowError, TypeError, ValueError) as error:
-        # The sentence quotes the value, whose length is the card's.
-        reason = str(error) if len(str(error)) <= 800 else str(error)[:797] + "..."
-        raise ModelError(f"expected usable settings in the card field 'frontend'; {reason}") from error
 
 
 def _check_fields(card: ModelCard) -> None:
@@ -287,6 +288,8 @@ def _check_outputs(card: ModelCard) -> None:
         for name, size in (("scores", len(labels)), ("embedding", card.embedding_size or 0)):
             values, expected = getattr(card.golden, name), f"{size} values" if size else "null, as the output"
             require(len(values or ()) == size if size else values is None, f"golden.{name}", expected, values)
+        right = (card.golden.similarity is None) == (card.query is None)
+        require(right, "golden.similarity", "given exactly where there is a query tower", card.golden.similarity)
 
 
 def _check_thresholds(card: ModelCard) -> None:
@@ -301,3 +304,20 @@ def _check_thresholds(card: ModelCard) -> None:
         "given exactly where there are thresholds",
         card.threshold_method,
     )
+
+
+def _check_query(card: ModelCard) -> None:
+    query = card.query
+    if query is None:
+        return
+    require(isinstance(query, QueryTower), "query", "a QueryTower or null", query)
+    require(card.task == "rank", "task", "'rank' for two towers", card.task)
+    require(not card.outputs.with_labels, "outputs.scores", "null for two towers, and outputs.frames", "given")
+    check_tower_output(card.outputs.embedding, "outputs.embedding")
+    require(card.input.kind != "embedding", "input.kind", "'log_mel' or 'waveform' for two towers", card.input.kind)
+    require(card.pad != "frames", "pad", "another than 'frames' for two towers", card.pad)
+    alone = not (card.input.states or card.input.constants)
+    require(alone, "input", "without states and constants for two towers", card.input.name)
+    assert card.outputs.embedding is not None
+    names = (card.input.name, query.input.name, card.outputs.embedding.name, query.embedding.name, query.similarity)
+    require(len(set(names)) == len(names), "query", "of inputs and outputs whose names differ from each other", names)

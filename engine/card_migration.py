@@ -14,7 +14,7 @@ from engine.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-SCHEMA = 2
+SCHEMA = 3
 Values = dict[str, Any]
 
 
@@ -45,6 +45,14 @@ def _from_1(values: Values) -> Values:
     return newer
 
 
+def _from_2(values: Values) -> Values:
+    """Add what schema 3 brought: the query tower, and its part of the golden check."""
+    newer = _with(values, {"query": None}) | {"schema": 3}
+    if isinstance(values.get("golden"), dict):
+        newer["golden"] = _with(values["golden"], {"similarity": None})
+    return newer
+
+
 def _with(values: Values, added: Values) -> Values:
     if early := sorted(added.keys() & values.keys()):
         raise ModelError(
@@ -54,4 +62,4 @@ def _with(values: Values, added: Values) -> Values:
     return values | added
 
 
-STEPS: dict[int, Callable[[Values], Values]] = {1: _from_1}
+STEPS: dict[int, Callable[[Values], Values]] = {1: _from_1, 2: _from_2}

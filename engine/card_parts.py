@@ -255,12 +255,15 @@ class Golden:
     embedding : tuple of float, embedding_size of them, or None where the model gives none
     tolerance : float
         The largest absolute difference that another machine may show.
+    similarity : float or None
+        Of the clip as a query to itself as a reference; for two towers only.
     """
 
     clip: str
     scores: tuple[float, ...] | None
     embedding: tuple[float, ...] | None
     tolerance: float
+    similarity: float | None = None
 
     def __post_init__(self) -> None:
         """Turn lists into tuples and refuse bad values."""
@@ -271,6 +274,8 @@ class Golden:
                 require(all(map(is_number, values)), f"golden.{name}", "finite numbers", values)
         right = is_number(self.tolerance) and self.tolerance > 0
         require(right, "golden.tolerance", "a positive number", self.tolerance)
+        right = self.similarity is None or is_number(self.similarity)
+        require(right, "golden.similarity", "a finite number or null", self.similarity)
 
     @classmethod
     def from_dict(cls, values: object) -> Golden:

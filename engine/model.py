@@ -44,6 +44,8 @@ class Cancel(Protocol):
 class Model:
     """A network with its card. Threads may share it; it pickles as what it was opened from.
 
+    Of a network of two towers it is the reference tower; see ``engine.two_tower``.
+
     Parameters
     ----------
     session : Session
@@ -57,6 +59,9 @@ class Model:
 
     def __init__(self, session: Session, card: ModelCard) -> None:
         self.card = card
+        if card.query is not None:
+            assert card.outputs.embedding is not None
+            session = session.cut((card.input.name,), (card.outputs.embedding.name,))
         self._session = session
         self._network = Network(session, card)
         self._front_end = None if card.frontend is None else LogMel(card.frontend, warn_empty=False)
@@ -90,6 +95,11 @@ class Model:
             return cls(session, read_card(session.metadata))
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
+
+    @property
+    def session(self) -> Session:
+        """What runs the network."""
+        return self._session
 
     @property
     def device(self) -> str:

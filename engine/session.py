@@ -20,6 +20,7 @@ import onnxruntime
 from engine.device_buffers import DeviceBuffers
 from engine.devices import CUDA_PROVIDER, cuda_obstacle, parse_device
 from engine.errors import DeviceError, EngineError, ModelError
+from engine.graph_part import GraphPart, cut_graph
 from engine.precision import holds_float16
 from engine.threads import resolve_threads
 
@@ -67,12 +68,15 @@ class Session:
         logs once which one and why.
     threads : int or None
         Threads that one run may use; None is every CPU this process may use.
+    part : GraphPart or None
+        Runs only this part of the graph.
 
     Attributes
     ----------
     device : str
         "cpu" or "cuda:N", read back from the runtime.
     threads : int
+    part : GraphPart or None
     inputs, outputs : tuple of Port
     metadata : dict of str to str
         What the file carries beside its graph.
@@ -87,12 +91,17 @@ class Session:
         ``device`` or ``threads`` is not a valid setting.
     """
 
-    def __init__(self, model: Path | bytes, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self, model: Path | bytes, device: str = "auto", threads: int | None = None, part: GraphPart | None = None
+    ) -> None:
         self._process = os.getpid()
         # Opening again must find the file from any working folder.
-        self._arguments = (model if isinstance(model, bytes) else model.absolute(), device, threads)
+        self._arguments = (model if isinstance(model, bytes) else model.absolute(), device, threads, part)
         self.threads = resolve_threads(threads)
+        self.part = part
         _check_file(model)
+        if part is not None:
+            model = cut_graph(model, part)
         self._runtime: Any = _open(model, parse_device(device), self.threads)
         self._buffers = threading.local()
         self.device = _device_of(self._runtime)
@@ -103,8 +112,24 @@ class Session:
         except UnicodeDecodeError as error:
             raise _refused(model, error) from error
 
-    def __reduce__(self) -> tuple[type[Session], tuple[Path | bytes, str, int | None]]:
+    def __reduce__(self) -> tuple[type[Session], tuple[Path | bytes, str, int | None, GraphPart | None]]:
         return Session, self._arguments
+
+    def cut(self, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Session:
+        """Return a session on the same device that runs only a part of the graph; this one where it already does.
+
+        Raises
+        ------
+        ModelError
+            The graph cannot be cut there, or its file has changed since it was opened.
+        """
+        part = GraphPart(inputs, outputs)
+        if part == self.part:
+            return self
+        session = Session(self._arguments[0], self.device, self.threads, part)
+        if session.metadata != self.metadata:
+            raise ModelError("expected the model that was opened, its file has changed since; open it again")
+        return session
 
     def run(self, outputs: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the named outputs for the named inputs.
@@ -154,7 +179,7 @@ class Session:
     def _reopen(self) -> None:
         """Open the network anew in a forked process, where the threads of the one it came from do not exist."""
         if self._runtime is not None:
-            again = Session(self._arguments[0], self.device, self.threads)
+            again = Session(self._arguments[0], self.device, self.threads, self.part)
             if again.metadata != self.metadata:
                 raise ModelError("expected the model that was opened, its file has changed since; open it again")
             self._abandon()

@@ -15,6 +15,7 @@ from engine.golden import synthetic_clip
 from engine.model import Model
 from engine.registry import find_model
 from engine.session import Session
+from engine.two_tower import TwoTower
 
 if TYPE_CHECKING:
     import os
@@ -86,6 +87,9 @@ def verify_model(
     error = max(
         _largest_difference(clip.scores, card.golden.scores), _largest_difference(clip.embedding, card.golden.embedding)
     )
+    if card.golden.similarity is not None:
+        similarity = _golden_similarity(opened.session, card, card.golden.clip, clip)
+        error = max(error, abs(similarity - card.golden.similarity))
     if error > card.golden.tolerance:
         raise ModelError(
             f"{path}: expected outputs within {card.golden.tolerance:g} of the card's golden check, got them "
@@ -105,6 +109,7 @@ def record_golden(model: onnx.ModelProto, card: ModelCard) -> ModelCard:
     carrier = write_card(model, replace(card, golden=None))
     session = Session(carrier.SerializeToString(), device="cpu", threads=1)
     clip = _run_golden(Model(session, read_card(session.metadata)), GOLDEN_CLIP)
+    similarity = None if card.query is None else _golden_similarity(session, card, GOLDEN_CLIP, clip)
     values = np.concatenate([clip.scores, () if clip.embedding is None else clip.embedding])
     golden = Golden(
         clip=GOLDEN_CLIP,
@@ -112,6 +117,7 @@ def record_golden(model: onnx.ModelProto, card: ModelCard) -> ModelCard:
         embedding=None if clip.embedding is None else tuple(clip.embedding.tolist()),
         # Rounding grows with the values: embeddings that are not normalised may hold large ones.
         tolerance=GOLDEN_TOLERANCE * max(1.0, float(np.abs(values).max())),
+        similarity=similarity,
     )
     return replace(card, golden=golden)
 
@@ -130,6 +136,15 @@ def _run_golden(model: Model, name: str) -> Clip:
     # The clip's clicks come four times a "second": one per row.
     rows = synthetic_clip(name, window * width, 4 * width).reshape(window, width)
     return model.rows(rows, row_s=model.card.input.row_s or 1.0)
+
+
+def _golden_similarity(session: Session, card: ModelCard, name: str, reference: Clip) -> float:
+    """Return the similarity of a synthetic clip, as a query, to what the reference tower gave for it."""
+    towers = TwoTower(session, card)
+    query = _run_golden(towers.query, name).embedding
+    assert query is not None
+    assert reference.embedding is not None
+    return float(towers.similarities(query, reference.embedding[np.newaxis])[0])
 
 
 def _largest_difference(got: NDArray[np.float32] | None, expected: tuple[float, ...] | None) -> float:

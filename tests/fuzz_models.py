@@ -29,12 +29,14 @@ from engine.errors import EngineError
 from engine.fingerprint import METADATA_KEY, canonical_json, card_sha256
 from engine.model import Model
 from engine.registry import models_folder
-from tests import tiny_models
+from engine.two_tower import TwoTower
+from tests import tiny_models, tiny_towers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.card import ModelCard
+    from engine.results import Clip
 
 SECONDS_PER_CASE = 20
 # What the process may map: an absurd shape shall fail to allocate, not fill the machine.
@@ -72,6 +74,7 @@ class Fuzzer:
             save(tiny_models.log_mel_network(), tiny_models.log_mel_card()),
             save(tiny_models.waveform_network(), tiny_models.waveform_card()),
             save(*stateful()),
+            save(tiny_towers.two_tower_network(), tiny_towers.two_tower_card()),
             (models_folder() / "esc10.onnx").read_bytes(),
         ]
         self.ways: list[Callable[[bytes], bytes]] = [self.damaged_bytes, self.damaged_graph, self.damaged_card]
@@ -195,6 +198,8 @@ class Fuzzer:
                 clip = model((noise, model.card.sample_rate))
                 assert clip.scores.shape == (len(model.card.labels),)
                 assert np.isfinite(clip.scores).all()
+            if model.card.query is not None:
+                compare(model, clip)
         except EngineError as error:
             self.refused(way, "run", error)
         else:
@@ -206,6 +211,17 @@ class Fuzzer:
         assert "\n" not in message
         assert len(message) < 1500, message[:1500]
         self.outcomes[f"{way}: refused to {stage}"] += 1
+
+
+def compare(reference: Model, clip: Clip) -> None:
+    """Run the query tower and the head of a model of two towers."""
+    towers = TwoTower(reference.session, reference.card)
+    assert clip.embedding is not None
+    if not is_too_much(towers.query):
+        rate = towers.query.sample_rate
+        query = towers.query((np.ones(towers.query.card.window, np.float32), rate)).embedding
+        assert query is not None
+        assert towers.similarities(query, clip.embedding[np.newaxis]).shape == (1,)
 
 
 def is_too_much(model: Model) -> bool:

@@ -33,18 +33,21 @@ LAYERS = (
         "samples",
         "scan",
         "precision",
+        "ranks",
+        "library",
     },
-    {"frontend", "distance", "decode_sndfile", "mp4", "session", "results", "card_parts", "card_text"},
-    {"decode_av"},
+    {"frontend", "distance", "take", "decode_sndfile", "mp4", "graph_part", "results", "card_parts", "card_text"},
+    {"decode_av", "card_query", "session"},
     {"decode"},
     {"audio", "card"},
     {"structure", "options"},
     {"network"},
     {"listener"},
     {"model"},
+    {"two_tower"},
     {"batch", "stream", "verify"},
     {"verb", "probe", "doctor", "convert"},
-    {"tagger", "embedder", "install", "adopt"},
+    {"tagger", "embedder", "ranker", "install", "adopt"},
     {"archive", "bench", "record"},
     {"index"},
     {"cli"},
@@ -67,7 +70,7 @@ HEAVY = (
 # with.
 OPEN_TO_TRAINING = {
     *("frontend", "audio", "distance", "card", "labels", "verify", "convert"),
-    *("errors", "results", "tagger", "embedder"),
+    *("errors", "results", "tagger", "embedder", "ranker", "take"),
 }
 LEAVES = ("losses", "metrics", "augment", "sampling")
 FORBIDDEN_NAMES = ("util", "helper", "common", "misc")

@@ -48,6 +48,7 @@ WRONG_TYPES = {
     "frame_length": 200.0,
     "thresholds": [0.5],
     "threshold_method": None,
+    "query": "a tower",
     "training_data": 5,
     "licence": None,
     "attribution": ["someone"],
@@ -313,10 +314,10 @@ def test_damaged_card_is_refused(text):
         read_card({METADATA_KEY: text})
 
 
-@pytest.mark.parametrize("schema", [0, 3, "1", "2", 2.0, None, True, [], pytest.param("x" * 9999, id="long")])
+@pytest.mark.parametrize("schema", [0, 4, "1", "2", 2.0, None, True, [], pytest.param("x" * 9999, id="long")])
 def test_other_schema_is_refused_with_what_to_do(schema):
     values = log_mel_card().to_dict() | {"schema": schema}
-    with pytest.raises(ModelError, match=r"schema 1 to 2.*got schema .*sound-engine version") as caught:
+    with pytest.raises(ModelError, match=r"schema 1 to 3.*got schema .*sound-engine version") as caught:
         read_card(stamped(values))
     assert len(str(caught.value)) < 400
 

@@ -7,6 +7,7 @@ from engine.card_migration import SCHEMA, is_readable, migrated
 from engine.errors import ModelError
 from engine.fingerprint import METADATA_KEY, canonical_json, card_sha256
 from engine.model import Model
+from tests.test_card import GOLDEN
 from tests.tiny_models import log_mel_card
 
 # The JSON text of a card as the first release wrote it: a reader of today must read the bytes of then.
@@ -26,9 +27,18 @@ ADDED = {
 }
 
 
+def in_schema_2(card):
+    """The values of a card without what schema 3 added."""
+    values = card.to_dict() | {"schema": 2}
+    del values["query"]
+    if values["golden"] is not None:
+        del values["golden"]["similarity"]
+    return values
+
+
 def in_schema_1(card):
-    """The values of a card without what schema 2 added."""
-    values = card.to_dict() | {"schema": 1}
+    """The values of a card without what schemas 2 and 3 added."""
+    values = in_schema_2(card) | {"schema": 1}
     for path, names in ADDED.items():
         part = values[path[0]] if path else values
         for name in names:
@@ -36,15 +46,16 @@ def in_schema_1(card):
     return values
 
 
-def test_a_card_written_in_schema_1_is_read_as_one_of_schema_2():
+def test_a_card_written_in_schema_1_is_read_as_one_of_schema_3():
     card = read_card({METADATA_KEY: WRITTEN_IN_SCHEMA_1.replace("DIGEST", DIGEST)})
-    assert card.schema == SCHEMA == 2
+    assert card.schema == SCHEMA == 3
     assert card.card_sha256 == DIGEST
     assert card.input == ModelInput("waveform", "waveform", ("batch", "time"), 8000)
     assert card.outputs == ModelOutputs(
         ModelOutput("scores", ("batch", "label")), ModelOutput("embedding", ("batch", "feature"))
     )
     assert (card.frame_hop, card.frame_length, card.outputs.frames, card.input.states) == (None, None, None, ())
+    assert card.query is None
 
 
 def test_the_hash_of_an_old_card_is_checked_as_it_was_written():
@@ -56,14 +67,16 @@ def test_the_hash_of_an_old_card_is_checked_as_it_was_written():
 def test_the_shipped_model_opens_and_keeps_its_hashes():
     """Its card is of schema 1."""
     card = Model.open("esc10", device="cpu", threads=1).card
-    assert card.schema == 2
+    assert card.schema == 3
     values = in_schema_1(card)
     assert card_sha256(values) == card.card_sha256
 
 
-def test_migration_gives_what_a_new_card_has_by_default_and_leaves_its_argument():
-    card = log_mel_card()
-    old = in_schema_1(card)
+@pytest.mark.parametrize("older", [in_schema_1, in_schema_2])
+@pytest.mark.parametrize("golden", [None, GOLDEN])
+def test_migration_gives_what_a_new_card_has_by_default_and_leaves_its_argument(older, golden):
+    card = log_mel_card(golden=golden)
+    old = older(card)
     before = canonical_json(old)
     assert migrated(old) == card.to_dict()
     assert canonical_json(old) == before
@@ -82,6 +95,15 @@ def test_an_old_card_with_a_new_field_is_refused_by_name(part, name):
         migrated(values)
 
 
+def test_a_card_of_schema_2_with_a_field_of_schema_3_is_refused_by_name():
+    values = in_schema_2(log_mel_card(golden=GOLDEN))
+    with pytest.raises(ModelError, match=r"older schema.*'query'"):
+        migrated(values | {"query": None})
+    values["golden"]["similarity"] = None
+    with pytest.raises(ModelError, match=r"older schema.*'similarity'"):
+        migrated(values)
+
+
 @pytest.mark.parametrize("part", ["input", "outputs"])
 def test_a_part_of_a_wrong_type_is_left_for_the_card_to_refuse(part):
     values = in_schema_1(log_mel_card()) | {part: "wrong"}
@@ -91,7 +113,8 @@ def test_a_part_of_a_wrong_type_is_left_for_the_card_to_refuse(part):
 
 
 @pytest.mark.parametrize(
-    ("schema", "readable"), [(1, True), (2, True), (0, False), (3, False), (True, False), (1.0, False), (None, False)]
+    ("schema", "readable"),
+    [(1, True), (2, True), (3, True), (0, False), (4, False), (True, False), (1.0, False), (None, False)],
 )
 def test_schemas_that_are_read(schema, readable):
     assert is_readable(schema) is readable

@@ -14,7 +14,7 @@ import pytest
 
 from engine import card as card_module
 from engine import card_parts
-from engine.card import Golden, ModelCard, ModelConstant, ModelInput, ModelOutput, ModelOutputs, ModelState
+from engine.card import Golden, ModelCard, ModelConstant, ModelInput, ModelOutput, ModelOutputs, ModelState, QueryTower
 from engine.card_migration import SCHEMA
 from engine.card_text import schema_text
 from engine.errors import ModelError
@@ -25,6 +25,7 @@ from engine.model import Model
 from engine.registry import models_folder
 from tests import test_card
 from tests.tiny_models import log_mel_card, waveform_card
+from tests.tiny_towers import two_tower_card
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACT = json.loads(schema_text())
@@ -37,6 +38,7 @@ OBJECTS = {
     ModelOutput: CONTRACT["$defs"]["output"],
     ModelOutputs: CONTRACT["$defs"]["outputs"],
     Golden: CONTRACT["$defs"]["golden"],
+    QueryTower: CONTRACT["$defs"]["query"],
     FrontendConfig: CONTRACT["$defs"]["frontend"],
 }
 CARDS = {
@@ -46,6 +48,7 @@ CARDS = {
     "frames": test_card.WITH_FRAMES,
     "rows": test_card.WITH_ROWS,
     "padded": test_card.FRAMES_PADDED,
+    "towers": two_tower_card(),
     **{name: log_mel_card(frontend=preset(name), window=10 * preset(name).sample_rate) for name in PRESETS},
 }
 
@@ -144,6 +147,10 @@ def test_a_wrong_type_is_invalid_too(name):
         ("log_mel", ("frontend", "n_fft"), 8),
         ("log_mel", ("thresholds", "low"), "0.5"),
         ("log_mel", ("model_sha256",), "0" * 63),
+        ("towers", ("query", "window"), 0),
+        ("towers", ("query", "embedding_size"), None),
+        ("towers", ("query", "similarity"), " "),
+        ("towers", ("query", "colour"), "red"),
     ],
 )
 def test_what_the_schema_refuses_the_engine_refuses(card, path, value):

@@ -11,9 +11,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from engine import Tagger
+from engine import Ranker, Tagger
 from engine.bench.clip import clip
 from engine.verify import verify_model
+from tests.tiny_towers import save_towers
 
 pytestmark = pytest.mark.gpu
 
@@ -100,3 +101,15 @@ def test_live_audio_gives_the_windows_of_the_recording(tagger):
     assert len(got) == len(want)
     for mine, other in zip(got, want, strict=True):
         np.testing.assert_allclose(mine.scores, other.scores, atol=TOLERANCE)
+
+
+def test_two_towers_rank_as_on_the_cpu(gpu, tmp_path):
+    path = save_towers(tmp_path / "towers.onnx")
+    sounds = [(clip(seconds, 8000), 8000) for seconds in (0.3, 1, 1.7, 4)]
+    query = (clip(1.5, 4000), 4000)
+    found = []
+    for device in (gpu, "cpu"):
+        ranker = Ranker(path, device=device)
+        assert ranker.device == device
+        found.append(ranker.scores(query, ranker.encode(sounds)))
+    np.testing.assert_allclose(*found, atol=TOLERANCE)

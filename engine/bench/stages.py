@@ -41,7 +41,7 @@ class StagedModel(Model):
 
     def __init__(self, session: Session, card: ModelCard) -> None:
         super().__init__(session, card)
-        self._network = _TimedNetwork(session, card, self)
+        self._network = _TimedNetwork(self._session, card, self)
         if card.frontend is not None:
             self._front_end = _TimedLogMel(card.frontend, self)
         self.forget()

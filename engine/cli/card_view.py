@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from engine.card import ModelCard, ModelOutput
+    from engine.card import ModelCard, ModelInput, ModelOutput
     from engine.frontend import FrontendConfig
 
     Rows = Iterator[tuple[str, str]]
@@ -39,6 +39,8 @@ def card_text(card: ModelCard, path: Path, width: int) -> str:
         "Rows" if card.sample_rate is None else "Sound": _windows(card),
         "Front end": _front_end(card.frontend),
         "Network": _network(card),
+        "Query tower": _query(card),
+        "Front end of queries": _front_end(None if card.query is None else card.query.frontend),
         "Thresholds": _thresholds(card),
         "Metrics": _metrics(card.metrics),
         "Integrity": _integrity(card),
@@ -87,20 +89,38 @@ def _front_end(config: FrontendConfig | None) -> Rows:
             yield field.name, _summary(value) if isinstance(value, tuple) else str(value)
 
 
-def _network(card: ModelCard) -> Rows:
-    def port(output: ModelOutput | None) -> str:
-        return "" if output is None else f"{output.name} ({', '.join(output.axes)})"
+def _port(output: ModelOutput | None) -> str:
+    return "" if output is None else f"{output.name} ({', '.join(output.axes)})"
 
-    yield "input", f"{card.input.name} ({', '.join(card.input.axes)}), {card.input.kind}"
+
+def _input(given: ModelInput) -> str:
+    return f"{given.name} ({', '.join(given.axes)}), {given.kind}"
+
+
+def _network(card: ModelCard) -> Rows:
+    yield "input", _input(card.input)
     for state in card.input.states:
         yield "state", f"{state.name} {list(state.shape)}, next from {state.output}"
     for constant in card.input.constants:
         yield "constant", f"{constant.name} {list(constant.shape)}, always {constant.dtype} {constant.value}"
-    yield "scores", port(card.outputs.scores)
-    yield "frames", port(card.outputs.frames)
+    yield "scores", _port(card.outputs.scores)
+    yield "frames", _port(card.outputs.frames)
     if card.outputs.embedding is not None:
         length = " of length one" if card.embedding_normalised else ""
-        yield "embedding", f"{port(card.outputs.embedding)}, {card.embedding_size} numbers{length}"
+        yield "embedding", f"{_port(card.outputs.embedding)}, {card.embedding_size} numbers{length}"
+
+
+def _query(card: ModelCard) -> Rows:
+    tower = card.query
+    if tower is None:
+        return
+    rate = tower.input.sample_rate if tower.frontend is None else tower.frontend.sample_rate
+    assert rate is not None
+    yield "rate", f"{rate} Hz"
+    yield "window", f"{tower.window / rate:g} s ({tower.window} samples)"
+    yield "input", _input(tower.input)
+    yield "embedding", f"{_port(tower.embedding)}, {tower.embedding_size} numbers"
+    yield "similarity", tower.similarity
 
 
 def _thresholds(card: ModelCard) -> Rows:
@@ -128,6 +148,8 @@ def _integrity(card: ModelCard) -> Rows:
         for name in ("scores", "embedding"):
             values = getattr(card.golden, name)
             yield name, "" if values is None else _summary(values)
+        if card.golden.similarity is not None:
+            yield "similarity", f"{card.golden.similarity:.4g}"
     yield "model_sha256", card.model_sha256
     yield "card_sha256", card.card_sha256
 

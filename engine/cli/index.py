@@ -37,7 +37,7 @@ def index() -> None:
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="FOLDER", required=True, help="The new index.")
 @click.option("--model", metavar="NAME|PATH", help="A model with an embedding.")
-@click.option("--metric", type=click.Choice(METRICS), default="cosine", show_default=True)
+@click.option("--metric", type=click.Choice(METRICS), help="[default: cosine; for two towers inner_product]")
 @click.option("--window-s", metavar="SECONDS", type=float, help="Length of a window.  [default: the model's]")
 @click.option("--hop-s", metavar="SECONDS", type=float, help="From window to window.  [default: the model's]")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="Of all recordings; may be repeated.")
@@ -50,7 +50,7 @@ def build(  # noqa: PLR0913 - one for each option
     inputs: tuple[str, ...],
     output: str,
     model: str | None,
-    metric: str,
+    metric: str | None,
     window_s: float | None,
     hop_s: float | None,
     tags: tuple[str, ...],

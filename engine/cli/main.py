@@ -12,6 +12,7 @@ from engine.cli.bench import bench
 from engine.cli.doctor import doctor
 from engine.cli.index import index
 from engine.cli.models import models
+from engine.cli.rank import rank
 from engine.cli.search import search
 from engine.cli.tag import tag
 from engine.errors import Cancelled, ConfigError, EngineError
@@ -48,6 +49,7 @@ cli.add_command(index)
 cli.add_command(search)
 cli.add_command(doctor)
 cli.add_command(bench)
+cli.add_command(rank)
 
 
 def main() -> int:

@@ -104,7 +104,7 @@ def convert_model(
     Raises
     ------
     ConfigError
-        An unknown variant, a file that exists, too few recordings, or a model that takes no sound.
+        An unknown variant, a file that exists, too few recordings, or a model that takes no sound or has two towers.
     ModelError
         No such model, one that the variant cannot be made from, or a variant that loses more than is allowed. Nothing
         is written then.
@@ -125,6 +125,8 @@ def convert_model(
     card = Model.open(path, "cpu", 1).card
     if card.sample_rate is None:
         raise ConfigError(f"expected a model that takes sound, {card.name!r} takes embeddings; choose another model")
+    if card.query is not None:
+        raise ConfigError(f"expected a model of one tower, {card.name!r} has two; choose another model")
     target = Path(folder) / f"{card.name}-{variant}.onnx"
     if target.exists() and not overwrite:
         raise ConfigError(f"expected a new file, got {str(target)!r}, which exists; rename it or allow to overwrite it")

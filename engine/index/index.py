@@ -91,7 +91,7 @@ class Index:
         cls,
         folder: str | os.PathLike[str],
         embedder: Any = None,
-        metric: Metric = "cosine",
+        metric: Metric | None = None,
         *,
         window_s: float | None = None,
         hop_s: float | None = None,
@@ -105,8 +105,9 @@ class Index:
         embedder : Embedder, Tagger, name or path of a model, or None
             Whose embeddings are kept; None is the shipped model. Anything with a ``card`` that turns a recording into
             a ``Clip`` with embeddings will do.
-        metric : {"cosine", "euclidean", "sqeuclidean", "inner_product"}
-            With "cosine" the vectors are kept at length one.
+        metric : {"cosine", "euclidean", "sqeuclidean", "inner_product"} or None
+            With "cosine" the vectors are kept at length one. None is "cosine", for a model of two towers
+            "inner_product": ``engine.Ranker`` compares its vectors as they are.
         window_s, hop_s : float or None
             How recordings are cut; the card's by default.
 
@@ -148,6 +149,16 @@ class Index:
     def header(self) -> Header:
         """The model, the metric and the version."""
         return self._contents.header
+
+    @property
+    def model_sha256(self) -> str:
+        """Of the model whose vectors these are."""
+        return self.header.model_sha256
+
+    @property
+    def normalised(self) -> bool:
+        """Whether the vectors were brought to length one."""
+        return self.header.metric == "cosine"
 
     @property
     def vectors(self) -> NDArray[np.float32]:

@@ -90,16 +90,25 @@ class Header:
         return f"items-{self.version:06d}.parquet"
 
 
-def header_for(card: ModelCard, metric: Metric, window_s: float | None = None, hop_s: float | None = None) -> Header:
+def header_for(
+    card: ModelCard, metric: Metric | None = None, window_s: float | None = None, hop_s: float | None = None
+) -> Header:
     """Return the header of an empty index for a model.
 
     Raises
     ------
     ConfigError
-        The model has no embedding, or there is no such metric.
+        The model has no embedding, there is no such metric, or it would change what a model of two towers compares.
     """
     if card.embedding_size is None:
         raise ConfigError(f"expected a model with an embedding, {card.name!r} has none; choose another model")
+    if metric is None:
+        metric = "cosine" if card.query is None else "inner_product"
+    if metric == "cosine" and card.query is not None:
+        raise ConfigError(
+            f"expected a metric that keeps the vectors of {card.name!r} as its reference tower gives them, got "
+            "'cosine', which brings them to length one; use 'inner_product'"
+        )
     if metric not in get_args(Metric):
         raise ConfigError(f"expected a metric among {', '.join(get_args(Metric))}, got {metric!r}; choose one of them")
     return Header(

@@ -14,6 +14,7 @@ from engine.frontend import LogMel
 from engine.model import Model
 from engine.session import Session
 from tests.tiny_models import RATE, save, waveform_card, waveform_network
+from tests.tiny_towers import save_towers
 
 NAP = 0.02
 
@@ -26,6 +27,17 @@ def path(tmp_path_factory):
 @pytest.fixture
 def staged(path):
     return StagedModel.open(path, "cpu", 1)
+
+
+def test_of_two_towers_the_reference_tower_is_measured(tmp_path):
+    path = save_towers(tmp_path / "towers.onnx")
+    staged = StagedModel.open(path, "cpu", 1)
+    samples = clip(1.5, RATE)
+    np.testing.assert_array_equal(
+        staged((samples, RATE)).embedding, Model.open(path, "cpu", 1)((samples, RATE)).embedding
+    )
+    assert staged.network_s > 0
+    assert len(staged.fed) == 2
 
 
 def slowed(monkeypatch, owner, name):
