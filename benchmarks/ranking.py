@@ -1,6 +1,7 @@
 """What a query costs a library: ``python -m benchmarks.ranking [--rounds 15]``.
 
-It needs the extras bench and train. TL-IMINET with random weights, whose speed is that of any weights, on one thread and with all references encoded.
+It needs the extras bench and train. TL-IMINET with random weights, whose speed is that of any weights, on one thread,
+with all references encoded.
 
 pair by pair   the whole network in a bare runtime for each reference, both spectrograms at hand: what the towers save
 encode         one reference of four seconds through the front end and the reference tower, paid once for each

@@ -1,7 +1,7 @@
 """How well embeddings find a sound of the same kind: ``python -m benchmarks.retrieval --data DIR [--folds RUN]``.
 
-It needs the extras bench and checkpoints. DIR holds ``esc10_dev``, ``speech_commands_dev`` and ``models/yamnet``. RUN is a run of the recipe esc10, whose
-``seed*-foldF.onnx`` has not seen fold F:
+It needs the extras bench and checkpoints. DIR holds ``esc10_dev``, ``speech_commands_dev`` and ``models/yamnet``. RUN
+is a run of the recipe esc10, whose ``seed*-foldF.onnx`` has not seen fold F:
 
     python -m training esc10 --data DIR/esc10_dev --run RUN --epochs=40 --seeds=0 --final=false
 
