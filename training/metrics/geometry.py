@@ -31,9 +31,7 @@ class Geometry:
     variation: NDArray[np.float64]
 
 
-def class_geometry(
-    embeddings: ArrayLike, truth: ArrayLike, n_classes: int, *, squared: bool = False
-) -> Geometry:
+def class_geometry(embeddings: ArrayLike, truth: ArrayLike, n_classes: int, *, squared: bool = False) -> Geometry:
     """Return mean and variation of the distances between the clips of each pair of classes.
 
     Parameters
