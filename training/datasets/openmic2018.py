@@ -10,7 +10,8 @@ Licence
 Checksum
     openmic-2018-v1.0.0.tgz: MD5 e4ccf187e2bb5ab2e115416e8aafe7f4.
 Content
-    20,000 excerpts (OGG, 10 s), 20 instruments; also VGGish embeddings, ten a clip, quantised to 0 ... 255.
+    20,000 excerpts (OGG, 10 s), 20 instruments; also VGGish embeddings, ten a clip, quantised to 0 ... 255. Ten source
+    tracks were corrupt when they were annotated, and the publisher corrected the three labels that this got wrong.
 Splits
     partitions/split01_train.csv (14,915) "train" and split01_test.csv (5,085) "test", or train01.txt and test01.txt as
     the publisher's notes call them; disjoint in artists.
