@@ -21,9 +21,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from engine.errors import ConfigError
+from training.progress import unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from training.progress import Bar
 
 PACKAGES = ("sound-engine", "torch", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime", "soundfile", "soxr")
 
@@ -39,6 +42,8 @@ class Run:
         JSON values that decide the result; an interrupted run goes on only under the same ones.
     echo : callable, optional
         Called with each log line, for a terminal.
+    bar : callable, optional
+        What wraps the items of a long loop to show how far it is, as ``training.progress`` makes it.
 
     Raises
     ------
@@ -46,8 +51,15 @@ class Run:
         When the folder holds a finished run, one of another configuration, or something that is no run.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], echo: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        echo: Callable[[str], object] | None = None,
+        bar: Bar[Any] = unseen,
+    ) -> None:
         self.folder = folder
+        self.bar = bar
         self._echo = echo
         self._started = time.monotonic()
         self._claim(json.loads(json.dumps(config)))

@@ -21,10 +21,9 @@ def pearson(one: ArrayLike, other: ArrayLike) -> float:
         raise ValueError(f"expected two curves of one length, got {a.shape} and {b.shape}")
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
-    a, b = a - a.mean(), b - b.mean()
-    # Each scaled by itself, so that small curves do not vanish in the product of their squares.
-    a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
-    return float(np.clip(a @ b, -1, 1))
+    # Each scaled by itself, so that the squares of small curves do not vanish.
+    a, b = ((x - x.mean()) / np.abs(x - x.mean()).max() for x in (a, b))
+    return float(np.clip(a @ b / np.sqrt((a @ a) * (b @ b)), -1, 1))
 
 
 def wilcoxon(one: ArrayLike, other: ArrayLike) -> tuple[float, int]:

@@ -109,10 +109,11 @@ def balanced(
     n_batches = -(-int((labels >= 0).sum()) // batch_size) if n_batches is None else n_batches
     _positive(n_classes=len(present), batch_size=batch_size, n_batches=n_batches)
     each, extra = divmod(batch_size, len(present))
-    # The extra places go round the classes in random order, like cards that are dealt.
-    turns = _endless(np.arange(len(present)), extra * n_batches, generator).reshape(n_batches, extra)
+    # The extra places of a batch go to the classes that have had the fewest, in random order among equals.
     counts = np.full((n_batches, len(present)), each)
-    np.add.at(counts, (np.repeat(np.arange(n_batches), extra), turns.ravel()), 1)
+    for i in range(n_batches):
+        had = counts[:i].sum(axis=0)
+        counts[i, np.lexsort((generator.random(len(present)), had))[:extra]] += 1
     parts = []
     for k, label in enumerate(present):
         drawn = _endless(np.flatnonzero(labels == label), int(counts[:, k].sum()), generator)
