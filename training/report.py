@@ -71,9 +71,8 @@ class Report:
         lines = [("configuration", "figure", "runs", "mean", "std", "95 % interval")]
         for row in self.rows:
             config = " ".join(f"{name}={value}" for name, value in row.config.items()) or "-"
-            for name in metrics or there:
-                if (figure := row.metrics.get(name)) is not None:
-                    lines.append((config, name, str(figure.n), *_cells(figure)))
+            shown = {name: row.metrics[name] for name in metrics or there if name in row.metrics}
+            lines += [(config, name, str(figure.n), *_cells(figure)) for name, figure in shown.items()]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
             "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
