@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_h
 from engine.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 ConfigT = TypeVar("ConfigT")
 
@@ -41,6 +41,20 @@ def parse_fields(config: type[ConfigT], arguments: Sequence[str]) -> ConfigT:
             raise ConfigError(f"expected --{name} once, got it again as {text!r}; keep one of them")
         values[name] = _parse(name, types[name], text)
     return config(**values)
+
+
+def from_values(config: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
+    """Build a configuration from the JSON values that a run stored.
+
+    Raises
+    ------
+    ConfigError
+        When they are not exactly the configuration's fields, as in a run of another version.
+    """
+    known = {field.name for field in fields(config)}  # type: ignore[arg-type]
+    if differing := sorted(known ^ values.keys()):
+        raise ConfigError(f"expected a run with this version's fields, got others in {differing}; begin a new run")
+    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def _parse(name: str, kind: Any, text: str) -> Any:

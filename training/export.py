@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import onnx
@@ -40,6 +40,7 @@ def export(
     calibration: Path | None = None,
     *,
     shortest: int | None = 1,
+    gives: Literal["logits", "scores"] = "logits",
 ) -> ModelCard:
     """Write ``network`` with ``card`` to ``path``, by temporary name and rename; return the card as written.
 
@@ -57,6 +58,8 @@ def export(
     shortest : int or None
         The fewest frames that the network takes; None where it takes those of the card's window and no other number,
         which is then written into the graph.
+    gives : "logits" or "scores"
+        "scores" for a network that applies the card's score kind itself, as one that averages the scores of frames.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def export(
         When torch and onnxruntime disagree, or the engine refuses the file: nothing is written then. When a variant
         does not agree with the model: that variant is not written.
     """
-    scored = Scored(network, card).eval()
+    scored = Scored(network, card, gives).eval()
     model = to_onnx(scored, card, free_time=shortest is not None)
     check_parity(scored, model, parity_shapes(card, shortest))
     card = record_golden(model, card)
@@ -83,16 +86,19 @@ def export(
 
 
 class Scored(nn.Module):
-    """A network whose logits have become the scores that its card promises."""
+    """A network whose logits, if it gives logits, have become the scores that its card promises."""
 
-    def __init__(self, network: nn.Module, card: ModelCard) -> None:
+    def __init__(self, network: nn.Module, card: ModelCard, gives: Literal["logits", "scores"] = "logits") -> None:
         super().__init__()
         self.network = network
+        self.gives = gives
         self.softmax = card.score == "softmax"
 
     def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
         """Map log-mel to scores (batch, n_labels) and embedding (batch, embedding_size)."""
         logits, embedding = self.network(log_mel)
+        if self.gives == "scores":
+            return logits, embedding
         return (logits.softmax(dim=1) if self.softmax else logits.sigmoid()), embedding
 
 
@@ -114,6 +120,8 @@ def to_onnx(scored: nn.Module, card: ModelCard, *, free_time: bool = True) -> on
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         # What the exporter does not fold into constants, onnxruntime folds when it loads the file.
         warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
+        # Recurrent layers: their initial state follows the batch, as the parity check shows at several sizes.
+        warnings.filterwarnings("ignore", message="Exporting a model to ONNX with a batch_size", category=UserWarning)
         torch.onnx.export(
             scored,
             (example,),

@@ -21,9 +21,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from engine.errors import ConfigError
+from training.progress import unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from training.progress import Bar
 
 PACKAGES = ("sound-engine", "torch", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime", "soundfile", "soxr")
 
@@ -39,6 +42,8 @@ class Run:
         JSON values that decide the result; an interrupted run goes on only under the same ones.
     echo : callable, optional
         Called with each log line, for a terminal.
+    bar : callable, optional
+        What wraps the items of a long loop to show how far it is, as ``training.progress`` makes it.
 
     Raises
     ------
@@ -46,29 +51,40 @@ class Run:
         When the folder holds a finished run, one of another configuration, or something that is no run.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], echo: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        echo: Callable[[str], object] | None = None,
+        bar: Bar[Any] = unseen,
+    ) -> None:
         self.folder = folder
+        self.bar = bar
         self._echo = echo
         self._started = time.monotonic()
         self._claim(json.loads(json.dumps(config)))
         self._write("environment.json", environment())
 
     def _claim(self, config: dict[str, Any]) -> None:
-        stored = self.folder / "config.json"
         if (self.folder / "metrics.json").exists():
             raise ConfigError(
                 f"expected a new or interrupted run, got the finished {self.folder}; choose another folder"
             )
-        if stored.exists():
-            before = json.loads(stored.read_text())
-            if changed := sorted(name for name in config | before if config.get(name) != before.get(name)):
-                was, now = ({name: side.get(name) for name in changed} for side in (before, config))
-                raise ConfigError(f"expected {was} as when {self.folder} was begun, got {now}; choose another folder")
+        if (self.folder / "config.json").exists():
+            self.check(self.folder, config)
         elif self.folder.is_dir() and any(self.folder.iterdir()):
             raise ConfigError(f"expected a run or an empty folder, got {self.folder} with other files; choose another")
         else:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._write("config.json", config)
+
+    @staticmethod
+    def check(folder: Path, config: Mapping[str, Any]) -> None:
+        """Raise ConfigError unless the run in ``folder``, finished or not, was begun under ``config``."""
+        config, before = json.loads(json.dumps(config)), read_config(folder)
+        if changed := sorted(name for name in config | before if config.get(name) != before.get(name)):
+            was, now = ({name: side.get(name) for name in changed} for side in (before, config))
+            raise ConfigError(f"expected {was} as when {folder} was begun, got {now}; choose another folder")
 
     def log(self, **values: Any) -> None:
         """Append one line to the log: ``values``, and the seconds since this start."""
@@ -102,6 +118,15 @@ class Run:
         temporary = self.folder / f"{name}.part"
         temporary.write_text(json.dumps(values, indent=2) + "\n")
         temporary.replace(self.folder / name)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return what a run was asked; ConfigError when ``folder`` is no run."""
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"expected a run with a config.json, got {folder} ({error}); name a run's folder") from error
+    return config
 
 
 def environment() -> dict[str, Any]:

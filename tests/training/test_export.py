@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import onnx
@@ -141,3 +141,38 @@ def test_a_card_at_odds_with_the_network_is_refused(tmp_path: Path, card: ModelC
     with pytest.raises(ModelError):
         export(small_network(), card, tmp_path / "small.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+class Joined(nn.Module):
+    """A convolutional embedder and a recurrent tagger over its sequence, as one network."""
+
+    def __init__(self, gives: str) -> None:
+        super().__init__()
+        self.gives = gives
+        self.embedder = nn.Sequential(nn.Conv1d(FRONTEND.n_mels, 6, 3, padding=1), nn.BatchNorm1d(6), nn.ReLU())
+        self.tagger = nn.GRU(6, 4, num_layers=2, bidirectional=True, batch_first=True)
+        self.dense = nn.Linear(8, 3)
+
+    def forward(self, log_mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        sequence = self.embedder(log_mel.transpose(1, 2)).transpose(1, 2)
+        hidden, _ = self.tagger(sequence)
+        embedding = nn.functional.normalize(sequence.mean(dim=1))
+        frames = self.dense(hidden)
+        return (frames.sigmoid() if self.gives == "scores" else frames).mean(dim=1), embedding
+
+
+@pytest.mark.parametrize("gives", ["logits", "scores"])
+def test_an_embedder_and_a_recurrent_tagger_become_one_model(
+    tmp_path: Path, gives: Literal["logits", "scores"]
+) -> None:
+    torch.manual_seed(0)
+    network = Joined(gives).eval()
+    card = export(network, small_card(), tmp_path / "joined.onnx", gives=gives)
+    assert card.golden is not None
+    waveform = np.random.default_rng(0).standard_normal(3000).astype(np.float32) * 0.1
+    clip = Tagger(tmp_path / "joined.onnx", device="cpu", threads=1)((waveform, 8000))
+    padded = np.concatenate([waveform, np.zeros(1000, np.float32)])
+    with torch.no_grad():
+        given, _ = network(torch.from_numpy(LogMel(FRONTEND)(padded))[None])
+    expected = given if gives == "scores" else given.sigmoid()
+    np.testing.assert_allclose(clip.scores, expected[0].numpy(), atol=2e-5)

@@ -13,6 +13,7 @@ from engine.errors import AudioError
 from tests.training import trees
 from training.__main__ import main
 from training.recipes import esc10
+from training.run import Run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ def test_a_wrong_field_is_one_sentence_and_exit_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     run = tmp_path / "run"
-    assert main(["esc10", "--data", str(tmp_path), "--run", str(run), *arguments]) == 2
+    assert main(["run", "esc10", "--data", str(tmp_path), "--run", str(run), *arguments]) == 2
     output = capsys.readouterr()
     assert message in output.err
     assert output.err.count("\n") == 1
@@ -44,10 +45,11 @@ def test_a_wrong_field_is_one_sentence_and_exit_2(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "required: recipe"),
-        (["esc11", "--data", "x", "--run", "y"], "invalid choice: 'esc11'"),
-        (["esc10", "--run", "y"], "required: --data"),
-        (["esc10", "--dat", "x", "--run", "y"], "required: --data"),
+        ([], "required: VERB"),
+        (["run"], "required: recipe"),
+        (["run", "esc11", "--data", "x", "--run", "y"], "invalid choice: 'esc11'"),
+        (["run", "esc10", "--run", "y"], "required: --data"),
+        (["run", "esc10", "--dat", "x", "--run", "y"], "required: --data"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_2(
@@ -63,13 +65,13 @@ def test_wrong_usage_is_one_sentence_and_exit_2(
 
 def test_a_finished_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "metrics.json").write_text("{}")
-    assert main(["esc10", "--data", "x", "--run", str(tmp_path)]) == 2
+    assert main(["run", "esc10", "--data", "x", "--run", str(tmp_path)]) == 2
     assert "finished" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
 
 
 def test_data_that_is_not_there_is_one_sentence_and_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["esc10", "--data", str(tmp_path / "none"), "--run", str(tmp_path / "run")]) == 1
+    assert main(["run", "esc10", "--data", str(tmp_path / "none"), "--run", str(tmp_path / "run")]) == 1
     error = capsys.readouterr().err
     assert "meta.csv" in error
     assert error.count("\n") == 1
@@ -80,7 +82,7 @@ def test_a_recording_that_is_no_audio_is_one_sentence_and_exit_1(
 ) -> None:
     data = trees.esc10_dev(tmp_path / "data")
     (data / "audio" / "1-1000-A-0.ogg").write_text("not audio")
-    assert main(["esc10", "--data", str(data), "--run", str(tmp_path / "run")]) == 1
+    assert main(["run", "esc10", "--data", str(data), "--run", str(tmp_path / "run")]) == 1
     error = capsys.readouterr().err
     assert "1-1000-A-0.ogg" in error
     assert error.count("\n") == 1
@@ -93,8 +95,8 @@ def test_an_interruption_is_exit_130(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(esc10, "train", interrupted)
-    assert main(["esc10", "--data", "x", "--run", str(tmp_path / "run")]) == 130
-    assert "goes on" in capsys.readouterr().err
+    assert main(["run", "esc10", "--data", "x", "--run", str(tmp_path / "run")]) == 130
+    assert "resume" in capsys.readouterr().err
 
 
 def test_the_run_keeps_the_whole_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +104,7 @@ def test_the_run_keeps_the_whole_configuration(tmp_path: Path, monkeypatch: pyte
         raise AudioError("expected sound, got none; listen")
 
     monkeypatch.setattr(esc10, "train", failing)
-    assert main(["esc10", "--data", "x", "--run", str(tmp_path / "run"), "--epochs=3"]) == 1
+    assert main(["run", "esc10", "--data", "x", "--run", str(tmp_path / "run"), "--epochs=3"]) == 1
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["recipe"] == "esc10"
     assert config["epochs"] == 3
@@ -110,7 +112,66 @@ def test_the_run_keeps_the_whole_configuration(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_module_runs(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "training", "esc10", "--data", "x", "--run", str(tmp_path / "run"), "--size=3"]
+    command = [
+        sys.executable,
+        "-m",
+        "training",
+        "run",
+        "esc10",
+        "--data",
+        "x",
+        "--run",
+        str(tmp_path / "run"),
+        "--size=3",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "got 'size'" in done.stderr
+
+
+def test_list_names_every_recipe_with_its_first_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    assert "esc10" in capsys.readouterr().out
+    assert esc10.__doc__ is not None
+
+
+def test_resume_needs_only_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def interrupted_once(data: Path, run: Run, config: esc10.Config) -> None:
+        calls.append((data, run.load(), config))
+        if len(calls) == 1:
+            run.save({"epoch": 1})
+            raise KeyboardInterrupt
+        run.finish({})
+
+    monkeypatch.setattr(esc10, "train", interrupted_once)
+    run = str(tmp_path / "run")
+    assert main(["run", "esc10", "--root", str(tmp_path), "--run", run, "--epochs=3", "--channels=4,8"]) == 130
+    assert main(["resume", run]) == 0
+    (data, fresh, config), (same_data, state, same_config) = calls
+    assert (fresh, state) == (None, {"epoch": 1})
+    assert (same_data, same_config) == (data, config)
+    assert main(["resume", run]) == 2  # finished
+
+
+def test_resume_of_no_run_is_one_sentence_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["resume", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    (tmp_path / "config.json").write_text('{"seed": 0}')
+    assert main(["resume", str(tmp_path)]) == 2
+    assert "by the command that began it" in capsys.readouterr().err
+    Run(tmp_path / "old", {"recipe": "esc10", "data": "x", "gone": 1})
+    assert main(["resume", str(tmp_path / "old")]) == 2
+    assert "begin a new run" in capsys.readouterr().err
+
+
+def test_a_recipe_may_have_a_command_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["esc10", "--table", "2"]) == 2
+    assert "run esc10" in capsys.readouterr().err
+    assert main(["esc11"]) == 2
+    assert "got 'esc11'" in capsys.readouterr().err
+    monkeypatch.setattr(esc10, "command", len, raising=False)
+    assert main(["esc10", "--table", "2"]) == 2

@@ -4,11 +4,12 @@ A residual CNN on log-mel spectrograms, trained from scratch in minutes on one c
 each exported and scored on its unseen fold through ``engine.Tagger``; then one model on every fold, exported with the
 thresholds and figures of the first part in its card.
 
-    python -m training esc10 --data DIR --run runs/esc10
-    python -m training esc10 --data DIR --run runs/trial --epochs=40 --seeds=0 --final=false
+    python -m training run esc10 --data DIR --run runs/esc10
+    python -m training run esc10 --data DIR --run runs/trial --epochs=40 --seeds=0 --final=false
 
 DIR is the ESC-50 download or the development part of ESC-10 (``training/datasets/esc50.py``). The run writes
-``metrics.json``, ``seedS-foldF.onnx`` and ``esc10.onnx``; interrupted, the same command goes on and ends bit-equal.
+``metrics.json``, ``seedS-foldF.onnx`` and ``esc10.onnx``; interrupted, ``python -m training resume RUN`` goes on and
+ends bit-equal.
 
 Expected on folds 1 to 4: see models/esc10.md.
 """
@@ -101,7 +102,7 @@ class Config:
 def train(data: Path, run: Run, config: Config) -> None:
     """Cross-validate, train the final model, write both into ``run``."""
     torch.set_num_threads(config.threads)
-    records = load_esc50(data, "esc10")
+    records = load_esc50(data, "esc10").complete().records
     check_complete(records)
     frontend = front_end(config)
     features = mel_power(records, frontend, cache=run.folder)
@@ -198,7 +199,7 @@ def fit(
             part.load_state_dict(saved[name])
 
     n_batches = max(1, len(truth) // config.batch_size)
-    for epoch in range(first_epoch, config.epochs):
+    for epoch in run.bar(range(first_epoch, config.epochs), job):
         # One seed per epoch, so that nothing of the generators' state needs saving.
         generator = torch.Generator().manual_seed(draw(*seeds, 2 * epoch + 1))
         torch.manual_seed(draw(*seeds, 2 * epoch + 2))  # dropout

@@ -1,0 +1,1 @@
+"""Which examples a batch holds: pure functions with explicit generators."""
