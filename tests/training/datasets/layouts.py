@@ -103,7 +103,7 @@ def iemocap(root: Path) -> Path:
         text = [line.replace("Ses01", f"Ses0{number}") for line in IEMOCAP_LINES]
         evaluation = session / "dialog" / "EmoEvaluation"
         lines(evaluation / f"Ses0{number}F_impro01.txt", text)
-        lines(evaluation / f"._Ses0{number}F_impro01.txt", ["\x00\x05\x16\x07"])
+        (evaluation / f"._Ses0{number}F_impro01.txt").write_bytes(b"\x00\x05\x16\x07\xff\n[Mac OS X\n")
         lines(evaluation / "Categorical" / f"Ses0{number}F_impro01_e1_cat.txt", ["[not an utterance]"])
         names = [line.split("\t")[1] for line in text if line.startswith("[")]
         folder = session / "sentences" / "wav" / f"Ses0{number}F_impro01"
@@ -262,7 +262,7 @@ AUDIOSET_SEGMENTS = (
     "# num_ytids=20371, num_segs=20371, num_unique_labels=527, num_positive_labels=51804",
     "# YTID, start_seconds, end_seconds, positive_labels",
     '-0RWZT-miFs, 420.000, 430.000, "/m/03v3yw,/m/0k4j"',
-    'Y4gqARaEJE1, 0.000, 10.000, "/m/0k4j,/m/09x0r"',
+    'Y4gqARaEJE1, 0.000, 10.000, "/m/0k4j,/m/09x0r,/m/03v3yw"',
     '--4gqARaEJE, 30.000, 37.000, "/m/0bt9lr"',
     'gonegonegon, 0.000, 10.000, "/m/0bt9lr"',
 )

@@ -89,6 +89,14 @@ def test_a_recording_cut_anywhere_is_damaged(tmp_path: Path, suffix: str) -> Non
         assert check.audio_obstacle(whole), f"cut to {share}"
 
 
+def test_a_truncated_flac_needs_no_metadata(tmp_path: Path) -> None:
+    layouts.clips(tmp_path, ["a.flac"], seconds=3)
+    path = tmp_path / "a.flac"
+    assert check.audio_obstacle(Record(path, ())) is None
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert check.audio_obstacle(Record(path, ()))
+
+
 def test_a_truncated_wav_needs_no_metadata(tmp_path: Path) -> None:
     layouts.clips(tmp_path, ["a.wav"], seconds=1)
     path = tmp_path / "a.wav"
