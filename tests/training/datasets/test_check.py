@@ -106,6 +106,24 @@ def test_a_truncated_wav_needs_no_metadata(tmp_path: Path) -> None:
     assert check.audio_obstacle(Record(path, ())) == "no samples"
 
 
+@pytest.mark.parametrize(
+    ("name", "obstacle"),
+    [
+        ("made/mp3_truncated.mp3", "ends before the 22050 frames"),
+        ("made/flac_truncated.flac", "cannot be read"),
+        ("made/truncated_mid.wav", "truncated: 2184 of 4410 bytes"),
+        ("made/html.ogg", "cannot be read"),
+        ("made/zero_length.wav", "empty file"),
+        ("made/no_data.wav", "no samples"),
+        ("made/ogg_opus.ogg", None),
+        ("made/stream_sizes_max.wav", None),
+    ],
+)
+def test_broken_files_of_the_world(shared_data: Path, name: str, obstacle: str | None) -> None:
+    got = check.audio_obstacle(Record(shared_data / "hostile" / name, ()))
+    assert (got is None) if obstacle is None else (obstacle in str(got))
+
+
 def test_checksums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layouts.sonyc_ust(tmp_path)
     assert check.check("sonyc_ust", tmp_path).checksums == (("annotations.csv", False),)
