@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import ConfigError
 from training.datasets.record import DataSet, Record
-from training.datasets.table import on_disk, read_lines, read_table
+from training.datasets.table import number, on_disk, read_lines, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +85,7 @@ def _development(root: Path) -> DataSet:
             (row["class"],),
             split="test",
             source=row["speaker"] or "noise",
-            duration_s=float(row["duration_s"]),
+            duration_s=number(row["duration_s"], root / "meta.csv"),
         )
         for row in read_table(root / "meta.csv", ["filename", "class", "word", "speaker", "duration_s"])
     ]

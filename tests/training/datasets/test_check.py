@@ -13,6 +13,7 @@ import pytest
 from engine.errors import ConfigError
 from tests.training import trees
 from tests.training.datasets import layouts
+from training.cli_data import main
 from training.datasets import catalogue, check
 from training.datasets.record import Record
 
@@ -156,20 +157,19 @@ def test_the_command_says_what_is_absent(tmp_path: Path) -> None:
     assert done.stdout.endswith("not whole\n")
 
 
-def test_the_commands_other_exit_codes(tmp_path: Path, shared_data: Path) -> None:
-    nothing = run("check", "esc50", "--root", tmp_path)
-    assert (nothing.returncode, nothing.stdout) == (1, "")
-    assert "expected meta/esc50.csv or meta.csv" in nothing.stderr
-    wrong = run("check", "quack", "--root", tmp_path)
-    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
-    whole = run("check", "audioset_vggish", "--root", shared_data / "audioset_vggish_small")
-    assert (whole.returncode, whole.stderr) == (0, "")
-    assert whole.stdout.endswith("whole\n")
+def test_the_commands_other_exit_codes(tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "esc50", "--root", str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert "expected meta/esc50.csv or meta.csv" in err
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", "quack", "--root", str(tmp_path)])
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert main(["check", "audioset_vggish", "--root", str(shared_data / "audioset_vggish_small")]) == 0
+    assert capsys.readouterr().out.endswith("\nwhole\n")
 
 
 def test_the_list_names_every_data_set(capsys: pytest.CaptureFixture[str]) -> None:
-    from training.cli_data import main
-
     assert main(["list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(catalogue.CATALOGUE)
     assert main(["check", "esc50", "--root", "x", "--show", "-1"]) == 2

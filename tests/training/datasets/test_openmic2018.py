@@ -80,6 +80,9 @@ def test_partitions_hold_each_clip_once(tmp_path: Path) -> None:
     (tmp_path / "partitions" / "split01_test.csv").unlink()
     with pytest.raises(ConfigError, match="neither"):
         load_openmic2018(tmp_path)
+    np.savez(tmp_path / "openmic-2018.npz", X=np.zeros(1))
+    with pytest.raises(ConfigError, match="array Y_true"):
+        load_openmic2018(tmp_path)
     (tmp_path / "openmic-2018.npz").write_bytes(b"no archive")
     with pytest.raises(ConfigError, match=r"arrays of openmic-2018\.npz"):
         load_openmic2018(tmp_path)

@@ -84,6 +84,9 @@ def test_other_tables_are_refused(tmp_path: Path) -> None:
     write_table(tmp_path / "annotations.csv", [layouts.sonyc_row("train", "a.wav", 1, g1_1=2)])
     with pytest.raises(ConfigError, match="small-sounding-engine"):
         load_sonyc_ust(tmp_path)
+    write_table(tmp_path / "annotations.csv", [row | {"8-1_dog-barking-whining_presence": ""}])
+    with pytest.raises(ConfigError, match=r"a number in .*annotations\.csv, got ''"):
+        load_sonyc_ust(tmp_path)
     del row["3-1_non-machinery-impact_presence"]
     write_table(tmp_path / "annotations.csv", [row])
     with pytest.raises(ConfigError, match=r"29 fine labels .* got 28"):
