@@ -47,6 +47,14 @@ def read_lines(path: Path) -> list[str]:
         return [line.strip() for line in file if line.strip()]
 
 
+def number(text: str, where: Path) -> float:
+    """Return a cell's number; ConfigError, which names the table, when it holds none."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"expected a number in {where}, got {text!r}; download it again") from None
+
+
 def on_disk(root: Path, records: Iterable[Record]) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     """Return the records whose file is there, and the names, relative to ``root``, of the files that are not."""
     there, missing = [], []
