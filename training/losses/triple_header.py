@@ -19,7 +19,7 @@ D   lowers the own output by beta'; same-class and other clusters are alike.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
@@ -27,7 +27,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import Tensor
 
-Reading = Literal["A", "B", "C", "D"]
+READINGS = ("A", "B", "C", "D")
 
 
 def triple_header(
@@ -37,7 +37,7 @@ def triple_header(
     *,
     same_margin: float = 0.0,
     other_margin: float = 5.0,
-    reading: Reading = "A",
+    reading: str = "A",
     scale: Tensor | float = 1.0,
     weights: Tensor | None = None,
 ) -> Tensor:
