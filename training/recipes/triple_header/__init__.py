@@ -157,6 +157,7 @@ def export_and_score(
     fixed = isinstance(detector.encoder, CnnEncoder)
     export(detector, card, path, shortest=None if fixed else 1)
     scores, classes = engine_scores(path, events.parts["test"], config.sample_rate, events.seconds)
+    np.savez(folder / f"{name}-test.npz", scores=scores, classes=classes)
     eer, curves = {}, {}
     for event, label in enumerate(events.labels):
         positive, negative = scores[classes == event, event], scores[classes != event, event]
