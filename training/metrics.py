@@ -60,16 +60,3 @@ def validate(scores: NDArray[np.floating], truth: NDArray[np.integer]) -> None:
         raise ValueError(f"expected scores (n_clips, n_labels) and truth (n_clips,), got {scores.shape}, {truth.shape}")
     if not np.isfinite(scores).all() or truth.min() < 0 or truth.max() >= scores.shape[1]:
         raise ValueError(f"expected finite scores and label indices below {scores.shape[1]}, got others")
-
-
-def det_curve(positive, negative):
-    t = np.unique(np.concatenate([positive, negative]))
-    far = np.array([(negative >= x).mean() for x in t]); miss = np.array([(positive < x).mean() for x in t])
-    return far, miss
-def equal_error_rate(positive, negative, threshold=False):
-    t = np.unique(np.concatenate([positive, negative]))
-    far = np.array([(negative >= x).mean() for x in t]); miss = np.array([(positive < x).mean() for x in t])
-    i = int(np.abs(far - miss).argmin())
-    return float(t[i]) if threshold else float((far[i]+miss[i])/2)
-def threshold_at_false_alarms(negative, rate):
-    return float(np.quantile(negative, 1-rate))

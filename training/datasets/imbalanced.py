@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.datasets.record import DataSet, Record
+    from training.datasets.record import Record
 
 PARTS = ("train", "validation", "test")
 SHARES = (0.7, 0.2, 0.1)
@@ -163,9 +163,7 @@ def in_ratio(classes: NDArray[np.int64], ratio: tuple[int, ...], most: int, seed
     if unit < 1:
         raise ConfigError(f"expected at least {ratio} clips of the classes, got {counts.tolist()}; change --ratio")
     generator = np.random.default_rng(seed)
-    chosen = [
-        generator.permutation(np.flatnonzero(classes == c))[: unit * part] for c, part in enumerate(ratio)
-    ]
+    chosen = [generator.permutation(np.flatnonzero(classes == c))[: unit * part] for c, part in enumerate(ratio)]
     return np.sort(np.concatenate(chosen))
 
 

@@ -29,8 +29,8 @@ from engine import LogMel, Tagger
 from engine.card import ModelCard, ModelInput, ModelOutput, ModelOutputs
 from engine.frontend import FrontendConfig
 from training.datasets.imbalanced import EventClip, EventSet, load_events
+from training.det import det
 from training.export import export
-from training.metrics import det_curve, equal_error_rate, threshold_at_false_alarms
 from training.networks.event_encoders import ClusterHead, CnnEncoder, Detector, LstmEncoder
 from training.recipes.triple_header.config import Config
 from training.recipes.triple_header.detector import Part, train_detector
@@ -70,12 +70,13 @@ def train(data: Path, run: Run, config: Config) -> None:
             parts["train"],
             parts["validation"],
             config,
-            config.seed,
-            lambda epoch, training, validation, name=name: run.log(  # type: ignore[misc]
+            log=lambda epoch, training, validation, name=name: run.log(  # type: ignore[misc]
                 stage=name, epoch=epoch, loss=training, validation=validation
             ),
         )
-        figures = export_and_score(name, detector, frontend, events, parts["validation"], config, run.folder)
+        figures = export_and_score(
+            name, detector, frontend, events, parts["validation"], config=config, folder=run.folder
+        )
         run.log(stage=name, validation=loss, eer=figures["eer"], overall=figures["overall"])
         state = {**state, "done": state["done"] | {name: figures}}
     run.finish(state["done"])
@@ -115,7 +116,8 @@ def make_encoder(config: Config, n_frames: int) -> LstmEncoder | CnnEncoder:
     if config.encoder == "lstm":
         return LstmEncoder(config.n_mels, config.size)
     pools = config.pool_frames or (5, n_frames // 5 // 2)
-    return CnnEncoder(n_frames, config.n_mels, config.channels, pools, dropout=config.dropout)
+    encoder = CnnEncoder(n_frames, config.n_mels, config.channels, pools, dropout=config.dropout)
+    return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # twice as fast
 
 
 def stage_one(
@@ -145,6 +147,7 @@ def export_and_score(
     frontend: FrontendConfig,
     events: EventSet,
     validation: Part,
+    *,
     config: Config,
     folder: Path,
 ) -> dict[str, Any]:
@@ -160,9 +163,9 @@ def export_and_score(
     np.savez(folder / f"{name}-test.npz", scores=scores, classes=classes)
     eer, curves = {}, {}
     for event, label in enumerate(events.labels):
-        positive, negative = scores[classes == event, event], scores[classes != event, event]
-        eer[label] = equal_error_rate(positive, negative)
-        curves[label] = [values.tolist() for values in det_curve(positive, negative)]
+        curve = det(scores[classes == event, event], scores[classes != event, event])
+        eer[label] = curve.equal_error
+        curves[label] = [curve.false_alarms.tolist(), curve.misses.tolist()]
     return {"eer": eer, "overall": float(np.mean(list(eer.values()))), "det": curves, "thresholds": chosen}
 
 
@@ -181,9 +184,9 @@ def choose_thresholds(
     """Return each event's threshold of equal error, and the one with a given rate of false alarms, on validation."""
     equal, rate = {}, {}
     for event, label in enumerate(labels):
-        positive, negative = scores[classes == event, event], scores[classes != event, event]
-        equal[label] = round(equal_error_rate(positive, negative, threshold=True), 6)
-        rate[label] = round(threshold_at_false_alarms(negative, false_alarms), 6)
+        curve = det(scores[classes == event, event], scores[classes != event, event])
+        equal[label] = round(curve.equal_error_threshold, 6)
+        rate[label] = round(curve.threshold_at(false_alarms), 6)
     return {"equal_error": equal, "false_alarms": rate}
 
 

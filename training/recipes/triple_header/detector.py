@@ -47,7 +47,7 @@ def train_detector(
     training: Part,
     validation: Part,
     config: Config,
-    seed: int,
+    *,
     log: Callable[[int, float, float], None] = lambda _epoch, _training, _validation: None,
 ) -> float:
     """Train some parts of a detector in place; leave it with the weights of least validation loss, and return that.
@@ -61,12 +61,11 @@ def train_detector(
     training, validation : Part
         Both are scored with the weights of the training part.
     config : Config
-    seed : int
     log : callable
         Called with epoch, training loss and validation loss.
     """
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed + 1)  # dropout
+    generator = torch.Generator().manual_seed(config.seed)
+    torch.manual_seed(config.seed + 1)  # dropout
     weights = positive_weights(training.targets) if config.weighted else torch.ones(training.n_events)
     parameters = [parameter for part in trained for parameter in part.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=config.learning_rate)

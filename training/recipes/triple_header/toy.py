@@ -2,8 +2,8 @@
 
     python -m training.recipes.triple_header.toy toy.png
 
-The paper does not give the distribution of its 1,000 samples in 20 dimensions. Here a class of one part is one Gaussian,
-the class of four parts is four of them with means of their own.
+The paper does not give the distribution of its 1,000 samples in 20 dimensions. Here a class of one part is one
+Gaussian, the class of four parts is four of them with means of their own.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ def learn(seed: int = 0, n_samples: int = 1000, config: Config = CONFIG) -> Toy:
 
 def plot(toy: Toy, path: Path) -> None:
     """Draw the sphere from two sides, a colour for each class, a cross for each column of the head."""
-    import matplotlib
+    import matplotlib as mpl
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 4.5), subplot_kw={"projection": "3d"})
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), subplot_kw={"projection": "3d"})
     columns = torch.nn.functional.normalize(toy.head.columns.detach(), dim=1)
     for axis, azimuth in zip(axes, (30, 210), strict=True):
         for c, name in enumerate(("1 part", "1 part", "4 parts")):
@@ -89,7 +89,7 @@ def plot(toy: Toy, path: Path) -> None:
     axes[0].legend(loc="upper left", fontsize=7)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    plt.close(figure)
 
 
 if __name__ == "__main__":
