@@ -2,6 +2,7 @@
 
 python -m training RECIPE --data DIR --run DIR [--field=value ...]
 python -m training convert NETWORK --checkpoint FILE --labels FILE -o MODEL.onnx
+python -m training data list|check NAME --root DIR
 """
 
 from __future__ import annotations
@@ -86,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["convert"]:
         return convert_checkpoint(arguments[1:])
+    if arguments[:1] == ["data"]:
+        return importlib.import_module("training.cli_data").main(arguments[1:])
     options, rest = parser().parse_known_args(arguments)
     recipe = importlib.import_module(f"training.recipes.{options.recipe}")
     try:

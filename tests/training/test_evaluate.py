@@ -24,7 +24,7 @@ def test_scores_are_the_taggers(tmp_path: Path) -> None:
     for i, label in enumerate(("low", "high", "high", "both")):
         # Up to two windows of half a second.
         trees.write_clip(tmp_path / f"{i}.wav", 300.0 * (i + 1), 0.2 + 0.2 * i, seed=i)
-        records.append(Record(tmp_path / f"{i}.wav", label, fold=1, source=str(i)))
+        records.append(Record(tmp_path / f"{i}.wav", (label,), fold=1, source=str(i)))
     result = evaluate(tmp_path / "small.onnx", records)
     tagger = Tagger(tmp_path / "small.onnx", device="cpu", threads=1)
     right = 0
@@ -41,4 +41,4 @@ def test_scores_are_the_taggers(tmp_path: Path) -> None:
 def test_labels_that_the_model_does_not_know_are_refused(tmp_path: Path) -> None:
     export(small_network(), small_card(), tmp_path / "small.onnx")
     with pytest.raises(ConfigError, match=r"\['quack'\]"):
-        evaluate(tmp_path / "small.onnx", [Record(tmp_path / "x.wav", "quack", 1, "x")])
+        evaluate(tmp_path / "small.onnx", [Record(tmp_path / "x.wav", ("quack",))])

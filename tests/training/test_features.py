@@ -37,8 +37,8 @@ NORMALISED = replace(FRONTEND, mean=tuple(range(-16, 0)), std=tuple(range(1, 17)
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> list[Record]:
-    return load_esc50(trees.esc10_dev(tmp_path / "data", folds=(1,)), "esc10")
+def records(tmp_path: Path) -> tuple[Record, ...]:
+    return load_esc50(trees.esc10_dev(tmp_path / "data", folds=(1,)), "esc10").records
 
 
 @pytest.mark.parametrize("kind", ["noise", "faint", "tone then silence", "silence"])
@@ -73,7 +73,7 @@ def test_a_front_end_that_cannot_be_split_so_is_refused(change: dict[str, object
         before_window_steps(replace(FRONTEND, **change))
 
 
-def test_mel_power_is_each_recording_by_itself(records: list[Record], tmp_path: Path) -> None:
+def test_mel_power_is_each_recording_by_itself(records: tuple[Record, ...], tmp_path: Path) -> None:
     trees.write_clip(records[0].path, 300.0, 0.25, seed=0)
     features = mel_power(records, FRONTEND, tmp_path)
     log_mel = LogMel(before_window_steps(FRONTEND))
@@ -85,7 +85,7 @@ def test_mel_power_is_each_recording_by_itself(records: list[Record], tmp_path: 
         assert features.power[i, length:].abs().sum() == 0
 
 
-def test_the_cache_gives_the_same_and_knows_what_it_holds(records: list[Record], tmp_path: Path) -> None:
+def test_the_cache_gives_the_same_and_knows_what_it_holds(records: tuple[Record, ...], tmp_path: Path) -> None:
     first = mel_power(records, FRONTEND, tmp_path)
     again = mel_power(records, NORMALISED, tmp_path)
     assert torch.equal(first.power, again.power)

@@ -101,7 +101,7 @@ class Config:
 def train(data: Path, run: Run, config: Config) -> None:
     """Cross-validate, train the final model, write both into ``run``."""
     torch.set_num_threads(config.threads)
-    records = load_esc50(data, "esc10")
+    records = load_esc50(data, "esc10").complete().records
     check_complete(records)
     frontend = front_end(config)
     features = mel_power(records, frontend, cache=run.folder)
