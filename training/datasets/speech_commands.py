@@ -18,8 +18,8 @@ Layouts
     ``_background_noise_`` with long recordings that are no clips. torchaudio puts it into ``speech_commands_v0.02``
     below ``SpeechCommands``; both are found.
     Development part: ``meta.csv`` and ``audio/CLASS/*.flac``, cut from the publisher's test archive of 12 classes (ten
-    words, unknown, silence), all of it "test". It is another test than that of 35 words: say so beside every figure. Its
-    silence is cut from a few recordings of noise, which are therefore one source, "noise"; 121 clips are copies of
+    words, unknown, silence), all of it "test". It is another test than that of 35 words: say so beside every figure.
+    Its silence is cut from a few recordings of noise, which are therefore one source, "noise"; 121 clips are copies of
     another by the same speaker.
 """
 

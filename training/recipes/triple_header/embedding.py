@@ -52,6 +52,7 @@ def learn_embedding(
     if state is not None:
         encoder.load_state_dict(state["encoder"])
         head, first = ClusterHead(state["columns"], 1.0), state["iterations"]
+        torch.set_rng_state(state["random"])
     for iteration in range(first, config.outer_iterations):
         generator = torch.Generator().manual_seed(_mixed(seed, iteration))
         torch.manual_seed(_mixed(seed, iteration, 1))  # dropout
@@ -93,6 +94,7 @@ def learn_embedding(
                 "encoder": encoder.state_dict(),
                 "columns": head.columns.detach().clone(),
                 "iterations": iteration + 1,
+                "random": torch.get_rng_state(),
             },
             loss,
         )
