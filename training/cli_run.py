@@ -45,7 +45,8 @@ def list_recipes(arguments: Sequence[str]) -> int:
     width = max(map(len, names()))
     for name in names():
         # Read, not imported: a recipe imports torch, which takes seconds.
-        source = (Path(recipes.__path__[0]) / f"{name}.py").read_text(encoding="utf-8")
+        file, package = (Path(recipes.__path__[0]) / part for part in (f"{name}.py", f"{name}/__init__.py"))
+        source = (file if file.exists() else package).read_text(encoding="utf-8")
         first = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
         print(f"{name:<{width}}  {first}")
     return 0

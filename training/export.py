@@ -120,7 +120,9 @@ def to_onnx(scored: nn.Module, card: ModelCard, *, free_time: bool = True) -> on
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         # What the exporter does not fold into constants, onnxruntime folds when it loads the file.
         warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
-        # Recurrent layers: their initial state follows the batch, as the parity check shows at several sizes.
+        # Recurrent layers check their input when they are traced, and get their batch size when they run; the parity
+        # check tries several.
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning, module=r"torch\.nn\.modules\.rnn")
         warnings.filterwarnings("ignore", message="Exporting a model to ONNX with a batch_size", category=UserWarning)
         torch.onnx.export(
             scored,

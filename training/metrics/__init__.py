@@ -2,7 +2,13 @@
 
 from training.metrics.calibration import expected_calibration_error
 from training.metrics.classification import accuracy, best_f1_thresholds, confusion_matrix, recall
-from training.metrics.detection import det_curve, equal_error_rate, equal_error_rates
+from training.metrics.detection import (
+    det_curve,
+    equal_error_rate,
+    equal_error_rates,
+    equal_error_threshold,
+    threshold_at_false_alarms,
+)
 from training.metrics.geometry import Geometry, class_geometry
 from training.metrics.multilabel import f1_per_label, macro_f1, two_sided_f1
 from training.metrics.paired import pearson, wilcoxon
@@ -21,6 +27,7 @@ __all__ = [
     "det_curve",
     "equal_error_rate",
     "equal_error_rates",
+    "equal_error_threshold",
     "expected_calibration_error",
     "f1_per_label",
     "macro_auprc",
@@ -32,6 +39,7 @@ __all__ = [
     "recall",
     "spread",
     "target_ranks",
+    "threshold_at_false_alarms",
     "two_sided_f1",
     "wilcoxon",
 ]

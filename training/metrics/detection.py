@@ -69,3 +69,35 @@ def equal_error_rates(scores: ArrayLike, targets: ArrayLike) -> tuple[float, NDA
     values, positive, _ = observed(scores, targets, None)
     rates = np.array([equal_error_rate(values[:, i], positive[:, i]) for i in range(values.shape[1])])
     return nanmean(rates), rates
+
+
+def equal_error_threshold(scores: ArrayLike, positive: ArrayLike) -> float:
+    """Return the threshold nearest to equal rates of false alarms and misses; NaN where there are none.
+
+    It lies half-way between the two scores that it separates. Parameters as for ``det_curve``.
+    """
+    false_alarm, miss = det_curve(scores, positive)
+    if np.isnan(false_alarm).any():
+        return float("nan")
+    return _threshold(scores, int(np.abs(false_alarm - miss).argmin()))
+
+
+def threshold_at_false_alarms(scores: ArrayLike, positive: ArrayLike, rate: float) -> float:
+    """Return the lowest threshold with at most this rate of false alarms, half-way to the next lower score.
+
+    NaN where there is no clip of either kind. Parameters as for ``det_curve``.
+    """
+    false_alarm, _ = det_curve(scores, positive)
+    if np.isnan(false_alarm).any():
+        return float("nan")
+    return _threshold(scores, int(np.flatnonzero(false_alarm <= rate)[-1]))
+
+
+def _threshold(scores: ArrayLike, n_accepted: int) -> float:
+    """Return a threshold that accepts so many of the distinct scores, the highest ones."""
+    distinct = np.unique(np.asarray(scores, np.float64))[::-1]
+    if n_accepted == 0:
+        return float(np.nextafter(distinct[0], np.inf))
+    if n_accepted == len(distinct):
+        return float(distinct[-1])
+    return float((distinct[n_accepted - 1] + distinct[n_accepted]) / 2)

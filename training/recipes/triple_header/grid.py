@@ -1,0 +1,183 @@
+"""The cells of the report on triple-header cross entropy, and their tables and curves.
+
+    python -m training.recipes.triple_header.grid run --data DIR --cells runs/triple_header [--grid reduced]
+    python -m training.recipes.triple_header.grid report --cells runs/triple_header -o docs/papers/triple_header
+
+A cell is one configuration and one seed, a run directory of its own; finished ones are left alone and an interrupted
+one goes on. ``report`` reads whatever is there, and says how many seeds stand behind each figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training.config import from_values
+from training.grid import Cell, run_cells
+from training.recipes.triple_header import figures
+from training.recipes.triple_header.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+RATIOS = {"6-1-2-16": (6, 1, 2, 16), "2-2-1-26": (2, 2, 1, 26)}
+SEEDS = range(5)
+# What the paper gives, EER in per cent, overall: its events are other sounds, its clips ten times as long.
+PAPER = {
+    ("6-1-2-16", "lstm"): {"baseline": 20.3, "proposed1": 18.5, "proposed2": 15.8},
+    ("6-1-2-16", "cnn"): {"baseline": 8.7, "proposed1": 10.0, "proposed2": 8.5},
+    ("2-2-1-26", "cnn"): {"baseline": 12.8, "proposed1": 12.4, "proposed2": 10.4},
+}
+# Each changes one choice of the first ratio's LSTM.
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "alpha0-1": {"scale": 1.0},
+    "alpha0-20": {"scale": 20.0},
+    "reading-B": {"reading": "B"},
+    "reading-C": {"reading": "C"},
+    "reading-D": {"reading": "D"},
+    "plain-clusters": {"balanced": False},
+    "equal-weight": {"class_weight": "equal"},
+    "direct-weight": {"class_weight": "direct"},
+    "focal-baseline": {"embedding": "none", "weighted": False, "gamma": 2.0},
+    "unweighted-baseline": {"embedding": "none", "weighted": False},
+}
+REDUCED = {"outer_iterations": 2, "inner_epochs": 5, "last_epochs": 15, "most": 15}
+
+
+def cells(grid: str, corpus: str) -> Iterator[tuple[str, Config]]:
+    """Yield name and configuration of each cell, those that say most first.
+
+    Parameters
+    ----------
+    grid : str
+        "full", "ablations", or "reduced": two seeds of the first ratio with fewer clips and epochs.
+    corpus : str
+        "keywords" or "esc10".
+    """
+    base = Config(corpus=corpus)
+    if grid == "ablations":
+        for seed in SEEDS:
+            for name, changes in ABLATIONS.items():
+                yield f"{corpus}_{name}_{seed}", replace(base, seed=seed, **changes)
+        return
+    plans = [("lstm", "6-1-2-16"), ("cnn", "6-1-2-16"), ("cnn", "2-2-1-26"), ("lstm", "2-2-1-26")]
+    for encoder, ratio in plans if grid == "full" else plans[:1]:
+        for seed in SEEDS if grid == "full" else range(2):
+            for embedding in ("none", "triple_header"):
+                config = replace(base, seed=seed, encoder=encoder, ratio=RATIOS[ratio], embedding=embedding)
+                if grid == "reduced":
+                    config = replace(config, **REDUCED)
+                yield f"{corpus}_{ratio}_{encoder}_{embedding}_{seed}", config
+
+
+def run_grid(grid: str, corpus: str, data: Path, folder: Path) -> None:
+    """Run the cells that are not finished, one after the other."""
+    run_cells(
+        folder,
+        [Cell(name, asdict(config)) for name, config in cells(grid, corpus)],
+        lambda run, values: figures(data, run, from_values(Config, values)),
+        echo=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+
+
+def collect(folder: Path) -> dict[tuple[str, ...], dict[str, list[float]]]:
+    """Return the figures of all finished cells: of each (corpus, kind, encoder, detector) a list for each event."""
+    found: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for path in sorted(folder.glob("*/metrics.json")):
+        config = json.loads((path.parent / "config.json").read_text())
+        kind = path.parent.name.split("_")[1]
+        for detector, scored in json.loads(path.read_text()).items():
+            row = found[config["corpus"], kind, config["encoder"], detector]
+            row["overall"].append(scored["overall"])
+            for event, rate in scored["eer"].items():
+                row[event].append(rate)
+    return found
+
+
+def tables(folder: Path) -> str:
+    """Return the figures as Markdown: EER in per cent, mean and standard deviation over seeds, beside the paper's."""
+    found = collect(folder)
+    lines = []
+    for corpus in sorted({key[0] for key in found}):
+        events = [name for name in next(row for key, row in found.items() if key[0] == corpus) if name != "overall"]
+        lines += ["", f"### {corpus}", "", f"| | encoder | detector | seeds | overall | {' | '.join(events)} | paper |"]
+        lines.append("|" + "---|" * 3 + "---:|" * (len(events) + 3))
+        for (_, kind, encoder, detector), row in sorted((k, r) for k, r in found.items() if k[0] == corpus):
+            paper = PAPER.get((kind, encoder), {}).get(detector)
+            shown = [in_per_cent(row[name]) for name in ("overall", *events)]
+            shown_row = " | ".join([str(len(row["overall"])), *shown, "" if paper is None else f"{paper}"])
+            lines.append(f"| {kind} | {encoder} | {detector} | {shown_row} |")
+    return "\n".join(lines).strip() + "\n"
+
+
+def in_per_cent(rates: Sequence[float]) -> str:
+    """Return mean and standard deviation in per cent."""
+    text = f"{100 * np.mean(rates):.1f}"
+    return text + (f" ± {100 * np.std(rates, ddof=1):.1f}" if len(rates) > 1 else "")
+
+
+def plot(folder: Path, path: Path) -> None:
+    """Draw the DET curves of the first ratio's LSTM: a panel for each event, the seeds' curves in one colour."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+    from scipy.stats import norm
+
+    runs = sorted(folder.glob("*_6-1-2-16_lstm_*/metrics.json"))
+    if not runs:
+        raise FileNotFoundError(f"expected finished cells *_6-1-2-16_lstm_* in {folder}, got none; run them first")
+    events = list(next(iter(json.loads(runs[0].read_text()).values()))["det"])
+    figure, axes = plt.subplots(1, len(events), figsize=(4 * len(events), 4), sharey=True)
+    colours = {"baseline": "tab:gray", "proposed1": "tab:orange", "proposed2": "tab:blue"}
+    ticks = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6])
+    for run in runs:
+        for detector, scored in json.loads(run.read_text()).items():
+            for axis, event in zip(axes, events, strict=True):
+                false_alarms, misses = (norm.ppf(np.clip(rates, 2e-3, 0.998)) for rates in scored["det"][event])
+                axis.plot(false_alarms, misses, color=colours[detector], linewidth=0.8, label=detector)
+    for axis, event in zip(axes, events, strict=True):
+        axis.plot([-3, 1], [-3, 1], color="black", linewidth=0.5, linestyle=":")
+        axis.set(title=event, xlabel="false alarms, %", xticks=norm.ppf(ticks), yticks=norm.ppf(ticks))
+        axis.set_xticklabels([f"{100 * t:g}" for t in ticks])
+        axis.set_yticklabels([f"{100 * t:g}" for t in ticks])
+        axis.set_xlim(norm.ppf(0.005), norm.ppf(0.7))
+        axis.set_ylim(norm.ppf(0.005), norm.ppf(0.7))
+    axes[0].set_ylabel("misses, %")
+    handles = {label: handle for handle, label in zip(*axes[0].get_legend_handles_labels(), strict=True)}
+    axes[0].legend(handles.values(), handles.keys(), fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run cells, or write the tables and curves of those that are finished."""
+    parser = argparse.ArgumentParser(prog="python -m training.recipes.triple_header.grid", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    runs = verbs.add_parser("run", help="train the cells that are not finished")
+    runs.add_argument("--data", type=Path, required=True)
+    runs.add_argument("--grid", choices=["full", "ablations", "reduced"], default="full")
+    runs.add_argument("--corpus", choices=["keywords", "esc10"], default="keywords")
+    report = verbs.add_parser("report", help="tables and DET curves")
+    report.add_argument("-o", "--output", type=Path, help="NAME of NAME.png; the tables are printed")
+    for verb in (runs, report):
+        verb.add_argument("--cells", type=Path, required=True, metavar="FOLDER")
+    options = parser.parse_args(arguments)
+    if options.verb == "run":
+        run_grid(options.grid, options.corpus, options.data, options.cells)
+    else:
+        print(tables(options.cells))
+        if options.output:
+            plot(options.cells, options.output.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
