@@ -15,7 +15,8 @@ Content
 Splits
     "train" (weak.csv, 1,578 clips), "unlabelled" (unlabel_in_domain.csv, 14,412), "unlabelled_out_of_domain" (39,999),
     "validation" (the published test.csv, 288 clips) and "test" (eval.csv, 880). Events of the last two are collapsed
-    to labels of the clip. test/files_to_remove.csv names clips that no longer belong to the published test: dropped.
+    to labels of the clip. test/files_to_remove.csv names 46 clips; those that test.csv still lists
+    count as published and stay, unless ``remove_listed`` asks to drop them.
 A missing label
     Means absent in "train", "validation" and "test"; a clip with an empty event, 15 of them in "test", has no label
     at all and stays. Of the unlabelled clips nothing is known.
@@ -51,7 +52,7 @@ PARTS = {
 }
 
 
-def load_dcase2018(root: Path, parts: Sequence[str] = tuple(PARTS)) -> DataSet:
+def load_dcase2018(root: Path, parts: Sequence[str] = tuple(PARTS), *, remove_listed: bool = False) -> DataSet:
     """Return the records of the named metadata files, in their order.
 
     Parameters
@@ -60,6 +61,8 @@ def load_dcase2018(root: Path, parts: Sequence[str] = tuple(PARTS)) -> DataSet:
         The folder that holds ``metadata`` and ``audio``.
     parts : sequence of str
         Names of metadata files: "weak", "unlabel_in_domain", "unlabel_out_of_domain", "test", "eval".
+    remove_listed : bool
+        Drop the clips of "test" that ``files_to_remove.csv`` names.
 
     Raises
     ------
@@ -69,7 +72,7 @@ def load_dcase2018(root: Path, parts: Sequence[str] = tuple(PARTS)) -> DataSet:
     if unknown := sorted(set(parts) - set(PARTS)):
         raise ConfigError(f"expected parts among {list(PARTS)}, got {unknown}; name those to load")
     listed = [record for part in parts for record in _part(root, part)]
-    removed = _removed(root) if "test" in parts else frozenset()
+    removed = _removed(root) if remove_listed else frozenset()
     is_removed = [record.split == "validation" and record.path.name in removed for record in listed]
     records, missing = on_disk(root, (r for r, gone in zip(listed, is_removed, strict=True) if not gone))
     dropped, _ = on_disk(root, (r for r, gone in zip(listed, is_removed, strict=True) if gone))
@@ -87,8 +90,8 @@ def _part(root: Path, part: str) -> list[Record]:
     columns = ("filename",) if column is None else ("filename", column)
     labels_of: dict[str, set[str]] = {}
     for row in read_table(root / "metadata" / folder / f"{part}.csv", columns, delimiter="\t"):
-        labels = row[column] if column else ""
-        labels_of.setdefault(row["filename"], set()).update(label for label in labels.split(",") if label)
+        cell = row[column] if column else ""
+        labels_of.setdefault(row["filename"], set()).update(label for label in cell.split(",") if label)
     audio = root / "audio" / folder / part if folder == "train" else root / "audio" / folder
     records = []
     for name, labels in labels_of.items():
@@ -123,4 +126,4 @@ def _parsed(name: str) -> tuple[str, float, float]:
 
 def _removed(root: Path) -> frozenset[str]:
     path = root / "metadata" / "test" / "files_to_remove.csv"
-    return frozenset(row["filename"] for row in read_table(path, ["filename"], "\t")) if path.is_file() else frozenset()
+    return frozenset(row["filename"] for row in read_table(path, ["filename"], "\t"))

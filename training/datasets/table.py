@@ -10,6 +10,7 @@ from engine.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+    from typing import TextIO
 
     from training.datasets.record import Record
 
@@ -31,7 +32,7 @@ def read_table(path: Path, columns: Iterable[str], delimiter: str = ",") -> list
         rows: list[dict[str, str]] = []
         for row in reader:
             # Trailing separators make cells beyond the header; only text in them is a mistake.
-            beyond: object = row.pop(None, [])  # type: ignore[call-overload]
+            beyond: object = row.pop(None, [])
             if any(beyond if isinstance(beyond, list) else ()):
                 raise ConfigError(
                     f"expected {len(got)} cells in line {reader.line_num} of {path}, got more: {beyond}; "
@@ -66,7 +67,7 @@ def on_disk(root: Path, records: Iterable[Record]) -> tuple[tuple[Record, ...], 
     return tuple(there), tuple(missing)
 
 
-def _opened(path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202 - the text file that Path.open returns
+def _opened(path: Path) -> TextIO:
     try:
         return path.open(newline="", encoding="utf-8-sig")
     except FileNotFoundError:

@@ -80,12 +80,13 @@ def _recordings(root: Path) -> list[Record]:
     rows = read_table(root / "original_recordings_classes.txt", columns, TAB)
     label_of = _labels(rows, "classname")
     folder, references, others = root / "original_recordings", [], []
+    credit = _credits(root / "original_recordings_license.csv")
     for row in rows:
         label, source = label_of[_key(row["classname"])], _freesound(row["filename"])
         if row["is_reference"].upper() == "TRUE":
             # The file is named after the class, whatever the table calls it.
             path = folder / "reference" / f"{row['classname']}_reference.wav"
-            references.append(Record(path, (label,), split="reference", source=source))
+            references.append(Record(path, (label,), split="reference", source=credit.get(path.name, source)))
         else:
             path = folder / "non_reference" / row["classname"] / row["filename"]
             others.append(Record(path, (label,), split="recording", source=source))
@@ -96,7 +97,7 @@ def _first_references(root: Path) -> list[Record]:
     """Return the references of v1.0, which has no other recordings."""
     rows = read_table(root / "reference_audio_categories.txt", ["category_id", "reference_filename"], TAB)
     label_of = _labels(rows, "reference_filename")
-    folder, credit = root / "reference_recordings", _credits(root)
+    folder, credit = root / "reference_recordings", _credits(root / "reference_audio_credits.csv")
     return [
         Record(
             folder / row["reference_filename"],
@@ -108,9 +109,8 @@ def _first_references(root: Path) -> list[Record]:
     ]
 
 
-def _credits(root: Path) -> dict[str, str]:
-    """Return the Freesound number of each reference of v1.0, where the table of credits is there."""
-    path = root / "reference_audio_credits.csv"
+def _credits(path: Path) -> dict[str, str]:
+    """Return the Freesound number of each file, from its address; none where the table of credits is not there."""
     if not path.is_file():
         return {}
     numbers = {

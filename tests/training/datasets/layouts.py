@@ -209,12 +209,15 @@ def vocal_imitation(root: Path) -> Path:
     rows = [
         ("146968__zabuhailo__catgrowls.wav", GROWLING, *path, "FALSE", "FALSE"),
         (SHARED, GROWLING, *path, "FALSE", "TRUE"),
-        ("368011__trngle__meow-8.wav", GROWLING, *path, "TRUE", "FALSE"),
+        (f"{GROWLING}_reference.wav", GROWLING, *path, "TRUE", "FALSE"),
         (SHARED, HISS, *path, "FALSE", "TRUE"),
         (f"{HISS}_reference.wav", HISS, *path, "TRUE", "FALSE"),
         (f"{MOUSE}_reference.wav", MOUSE, *path, "TRUE", "FALSE"),
     ]
     lines(root / "original_recordings_classes.txt", [header, *rows])
+    credit = {"": 0, "filename": f"{GROWLING}_reference.wav", "username": "x", "user_url": "y"}
+    address = {"file_url": "http://freesound.org/people/x/sounds/368011/", "freesound_id": 368011}
+    write_table(root / "original_recordings_license.csv", [credit | address])
     lines(root / "duplicates.csv", ["Filename,Category", f"{SHARED},{GROWLING}", f"{SHARED},{HISS}"])
     recordings = root / "original_recordings"
     clips(recordings / "reference", [f"{name}_reference.wav" for name in (GROWLING, HISS, MOUSE)])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def test_every_part_becomes_its_split(tmp_path: Path) -> None:
     data = load_dcase2018(layouts.dcase2018(tmp_path))
     splits = [record.split for record in data.records]
-    assert splits == ["train"] * 4 + ["unlabelled", "unlabelled_out_of_domain", "validation"] + ["test"] * 3
+    assert splits == ["train"] * 4 + ["unlabelled", "unlabelled_out_of_domain"] + ["validation"] * 2 + ["test"] * 3
     assert data.labels == tuple(sorted(LABELS))
     assert all(record.path.is_file() for record in data.records)
 
@@ -37,7 +37,8 @@ def test_labels_are_split_at_commas_and_events_collapsed(tmp_path: Path) -> None
         ("Cat", "Speech"),
         ("Frying",),
     ]
-    assert [record.labels for record in data.select(split="validation").records] == [("Speech", "Vacuum_cleaner")]
+    validation = data.select(split="validation").records
+    assert [record.labels for record in validation] == [("Speech", "Vacuum_cleaner"), ("Dog",)]
     assert data.select(split="train").targets().sum(axis=0).tolist() == [1, 0, 1, 0, 1, 0, 1, 0, 2, 0]
 
 
@@ -53,9 +54,12 @@ def test_unlabelled_clips_know_nothing(tmp_path: Path) -> None:
         assert not data.select(split=split).mask().any()
 
 
-def test_missing_videos_are_counted_and_removed_clips_dropped(tmp_path: Path) -> None:
+def test_missing_videos_are_counted_and_listed_clips_dropped_when_asked_for(tmp_path: Path) -> None:
     data = load_dcase2018(layouts.dcase2018(tmp_path))
     assert data.missing == ("audio/train/unlabel_in_domain/YaaaaaaaaaaB_0.000_10.000.wav",)
+    assert data.dropped == ()
+    data = load_dcase2018(tmp_path, remove_listed=True)
+    assert len(data.select(split="validation")) == 1
     assert data.dropped == ("audio/test/Y0a8RB5eOGJ4_30.000_40.000.wav",)
 
 
