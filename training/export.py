@@ -120,6 +120,8 @@ def to_onnx(scored: nn.Module, card: ModelCard, *, free_time: bool = True) -> on
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         # What the exporter does not fold into constants, onnxruntime folds when it loads the file.
         warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
+        # Recurrent layers compare their input's size in Python, where it does not change.
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
         # Recurrent layers: their initial state follows the batch, as the parity check shows at several sizes.
         warnings.filterwarnings("ignore", message="Exporting a model to ONNX with a batch_size", category=UserWarning)
         torch.onnx.export(
