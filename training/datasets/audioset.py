@@ -31,7 +31,7 @@ import numpy as np
 
 from engine.errors import ConfigError
 from training.datasets.record import DataSet, Record
-from training.datasets.table import read_table
+from training.datasets.table import number, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,7 +103,7 @@ def read_segments(path: Path) -> Iterator[tuple[str, float, float, list[str]]]:
         for row in csv.reader(file, skipinitialspace=True):
             if len(row) != 4 or not re.fullmatch(r"[\w-]{11}", row[0]):
                 raise ConfigError(f'expected ID, START, END, "LABELS" in {path}, got {row}; download it again')
-            yield row[0], float(row[1]), float(row[2]), row[3].split(",")
+            yield row[0], number(row[1], path), number(row[2], path), row[3].split(",")
 
 
 def load_audioset_vggish(root: Path) -> DataSet:
@@ -114,7 +114,7 @@ def load_audioset_vggish(root: Path) -> DataSet:
     """
     names = tuple(label_names(root).values())
     with _arrays(root) as arrays:
-        positive = np.asarray(arrays["Y_pos"], np.bool_)
+        positive = _array(arrays, "Y_pos").astype(np.bool_)
     rows = read_table(root / "meta.csv", ["video_id", "start_s", "end_s", "label_indices"])
     if positive.shape != (len(rows), len(names)):
         raise ConfigError(f"expected Y_pos of shape {(len(rows), len(names))}, got {positive.shape}; download it again")
@@ -133,7 +133,7 @@ def load_audioset_vggish(root: Path) -> DataSet:
 def vggish(root: Path) -> NDArray[np.uint8]:
     """Return the embeddings of ``load_audioset_vggish``'s records, shape (n_records, 10, 128), 0 ... 255."""
     with _arrays(root) as arrays:
-        return np.asarray(arrays["X"], np.uint8)
+        return _array(arrays, "X").astype(np.uint8)
 
 
 def _arrays(root: Path) -> Any:
@@ -141,6 +141,14 @@ def _arrays(root: Path) -> Any:
         return np.load(root / "audioset_vggish_small.npz")
     except (OSError, ValueError) as error:
         raise ConfigError(f"expected audioset_vggish_small.npz in {root}, got: {error}; download it again") from None
+
+
+def _array(arrays: Any, key: str) -> NDArray[Any]:
+    if key not in arrays:
+        raise ConfigError(
+            f"expected the array {key} in audioset_vggish_small.npz, got {list(arrays)}; download it again"
+        )
+    return np.asarray(arrays[key])
 
 
 def _recordings(root: Path) -> dict[tuple[str, float | None], Path]:

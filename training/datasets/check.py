@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import soundfile
 
-from engine.errors import ConfigError
+from engine.audio import load
+from engine.errors import AudioError, ConfigError
 from training.datasets.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
@@ -103,19 +104,31 @@ def audio_obstacle(record: Record) -> str | None:
         with record.path.open("rb") as file:
             if obstacle := _wav_obstacle(file, record.path.stat().st_size):
                 return obstacle
-        with soundfile.SoundFile(record.path) as sound:
-            n_frames, sample_rate = sound.frames, sound.samplerate
-            if not n_frames:
-                return "no samples"
-            sound.seek(n_frames - 1)
-            if len(sound.read(1)) != 1:
-                return f"ends before the {n_frames} frames that its header announces"
-    except (OSError, RuntimeError) as error:
-        return f"cannot be read: {error}"
+        n_frames, sample_rate = _length(record.path)
+    except (OSError, soundfile.LibsndfileError, AudioError) as error:
+        return f"cannot be read: {getattr(error, 'error_string', error)}"
+    if not n_frames:
+        return "no samples"
     duration_s = n_frames / sample_rate
     if record.duration_s is not None and duration_s < record.duration_s - SHORTER_S:
         return f"{duration_s:.2f} s long, {record.duration_s:.2f} s in the metadata"
     return None
+
+
+def _length(path: Path) -> tuple[int, int]:
+    """Return frames and sample rate, once the last frame was read."""
+    try:
+        sound = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError:
+        # What libsndfile does not know, such as m4a and webm, the engine may, and says better why not.
+        samples, sample_rate = load(path)
+        return len(samples), sample_rate
+    with sound:
+        if sound.frames:
+            sound.seek(sound.frames - 1)
+            if len(sound.read(1)) != 1:
+                raise AudioError(f"it ends before the {sound.frames} frames that its header announces")
+        return sound.frames, sound.samplerate
 
 
 def _wav_obstacle(file: BinaryIO, n_bytes: int) -> str | None:

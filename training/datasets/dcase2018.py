@@ -87,8 +87,8 @@ def _part(root: Path, part: str) -> list[Record]:
     columns = ("filename",) if column is None else ("filename", column)
     labels_of: dict[str, set[str]] = {}
     for row in read_table(root / "metadata" / folder / f"{part}.csv", columns, delimiter="\t"):
-        labels = row[column] if column else ""
-        labels_of.setdefault(row["filename"], set()).update(label for label in labels.split(",") if label)
+        cell = row[column] if column else ""
+        labels_of.setdefault(row["filename"], set()).update(label for label in cell.split(",") if label)
     audio = root / "audio" / folder / part if folder == "train" else root / "audio" / folder
     records = []
     for name, labels in labels_of.items():

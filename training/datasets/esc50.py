@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Literal
 
 from engine.errors import ConfigError
 from training.datasets.record import DataSet, Record
+from training.datasets.table import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,7 +132,7 @@ def _record(root: Path, row: Mapping[str, str]) -> Record:
         )
     category = row["category"]
     label = ESC10.get(category) or ESC50_NAMES.get(category) or category.replace("_", " ")
-    duration_s = float(row["duration_s"]) if row.get("duration_s") else None
+    duration_s = number(row["duration_s"], root / "meta.csv") if row.get("duration_s") else None
     return Record(
         root / "audio" / row["filename"], (label,), fold=int(row["fold"]), source=match[2], duration_s=duration_s
     )

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import ConfigError
 from training.datasets.record import DataSet, Record
-from training.datasets.table import on_disk, read_table
+from training.datasets.table import number, on_disk, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def load_fsdd(root: Path) -> DataSet:
     suffix, durations = ".wav", {}
     if (root / "meta.csv").is_file():
         rows = read_table(root / "meta.csv", ["filename", "duration_s"])
-        durations = {row["filename"]: float(row["duration_s"]) for row in rows}
+        durations = {row["filename"]: number(row["duration_s"], root / "meta.csv") for row in rows}
         suffix = ".flac"
     found = [path.name for path in (root / "recordings").glob(f"[!.]*{suffix}")]
     names = [_parsed(name) for name in (*found, *durations)]

@@ -62,7 +62,7 @@ def load_openmic2018(root: Path, *, audio: bool = True) -> DataSet:
         When a file is missing, or arrays, table and partitions contradict each other.
     """
     with _arrays(root) as arrays:
-        relevance, observed = np.asarray(arrays["Y_true"]), np.asarray(arrays["Y_mask"], np.bool_)
+        relevance, observed = _array(arrays, "Y_true"), _array(arrays, "Y_mask").astype(np.bool_)
     keys = _keys(root, observed)
     split_of, artist_of = _splits(root), _artists(root)
     listed = []
@@ -86,7 +86,7 @@ def load_openmic2018(root: Path, *, audio: bool = True) -> DataSet:
 def vggish(root: Path, data: DataSet) -> NDArray[np.uint8]:
     """Return the published embeddings of ``data``'s records, shape (n_records, 10, 128), 0 ... 255."""
     with _arrays(root) as arrays:
-        embeddings, observed = np.asarray(arrays["X"]), np.asarray(arrays["Y_mask"])
+        embeddings, observed = _array(arrays, "X"), _array(arrays, "Y_mask").astype(np.bool_)
     if embeddings.min(initial=0) < 0 or embeddings.max(initial=0) > 255:
         raise ConfigError(f"expected embeddings in 0 ... 255 in {root / 'openmic-2018.npz'}; download it again")
     row_of = {key: i for i, key in enumerate(_keys(root, observed))}
@@ -101,6 +101,12 @@ def _arrays(root: Path) -> Any:
             f"expected the arrays of openmic-2018.npz in {root}, got: {error}; point at the folder of the data set, or "
             "download it again"
         ) from None
+
+
+def _array(arrays: Any, key: str) -> NDArray[Any]:
+    if key not in arrays:
+        raise ConfigError(f"expected the array {key} in openmic-2018.npz, got {list(arrays)}; download it again")
+    return np.asarray(arrays[key])
 
 
 def _keys(root: Path, observed: NDArray[np.bool_]) -> list[str]:

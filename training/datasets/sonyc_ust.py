@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Literal
 
 from engine.errors import ConfigError
 from training.datasets.record import DataSet, Record
-from training.datasets.table import read_table
+from training.datasets.table import number, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,14 +77,16 @@ def load_sonyc_ust(root: Path, unannotated: Literal["ignored", "summed"] = "igno
     for name, marks in sorted(by_clip.items()):
         split = _split(table, name, marks)
         usable = [
-            row for row in marks if (int(row["annotator_id"]) > 0 if split == "train" else row["annotator_id"] == "0")
+            row
+            for row in marks
+            if (number(row["annotator_id"], table) > 0 if split == "train" else row["annotator_id"] == "0")
         ]
         if name not in path_of:
             missing.append(name)
         elif not usable:
             dropped.append(path_of[name].relative_to(root).as_posix())
         else:
-            labels, observed = _labels(usable, columns, summed=unannotated == "summed" and split == "train")
+            labels, observed = _labels(table, usable, columns, summed=unannotated == "summed" and split == "train")
             records.append(
                 Record(path_of[name], labels, observed, split=split, source=marks[0]["sensor_id"], duration_s=10.0)
             )
@@ -113,13 +115,13 @@ def _split(table: Path, name: str, marks: Sequence[Mapping[str, str]]) -> str:
 
 
 def _labels(
-    rows: Sequence[Mapping[str, str]], columns: Sequence[tuple[str, str, str]], *, summed: bool
+    table: Path, rows: Sequence[Mapping[str, str]], columns: Sequence[tuple[str, str, str]], *, summed: bool
 ) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the labels that the rows agree to be there, and those that are known."""
     present, known = set(), set()
     for column in columns:
         group, fine, name = column
-        values = [int(float(row[f"{group}-{fine}_{name}_presence"])) for row in rows]
+        values = [number(row[f"{group}-{fine}_{name}_presence"], table) for row in rows]
         if not set(values) <= {-1, 0, 1}:
             raise ConfigError(f"expected 1, 0 or -1 for {name}, got {sorted(set(values))}; download the table again")
         if not summed:

@@ -18,8 +18,8 @@ Layouts
     ``_background_noise_`` with long recordings that are no clips. torchaudio puts it into ``speech_commands_v0.02``
     below ``SpeechCommands``; both are found.
     Development part: ``meta.csv`` and ``audio/CLASS/*.flac``, cut from the publisher's test archive of 12 classes (ten
-    words, unknown, silence), all of it "test". It is another test than that of 35 words: say so beside every figure. Its
-    silence is cut from a few recordings of noise, which are therefore one source, "noise"; 121 clips are copies of
+    words, unknown, silence), all of it "test". It is another test than that of 35 words: say so beside every figure.
+    Its silence is cut from a few recordings of noise, which are therefore one source, "noise"; 121 clips are copies of
     another by the same speaker.
 """
 
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import ConfigError
 from training.datasets.record import DataSet, Record
-from training.datasets.table import on_disk, read_lines, read_table
+from training.datasets.table import number, on_disk, read_lines, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +85,7 @@ def _development(root: Path) -> DataSet:
             (row["class"],),
             split="test",
             source=row["speaker"] or "noise",
-            duration_s=float(row["duration_s"]),
+            duration_s=number(row["duration_s"], root / "meta.csv"),
         )
         for row in read_table(root / "meta.csv", ["filename", "class", "word", "speaker", "duration_s"])
     ]

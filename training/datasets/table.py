@@ -10,6 +10,7 @@ from engine.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+    from typing import TextIO
 
     from training.datasets.record import Record
 
@@ -31,7 +32,7 @@ def read_table(path: Path, columns: Iterable[str], delimiter: str = ",") -> list
         rows: list[dict[str, str]] = []
         for row in reader:
             # Trailing separators make cells beyond the header; only text in them is a mistake.
-            beyond: object = row.pop(None, [])  # type: ignore[call-overload]
+            beyond: object = row.pop(None, [])
             if any(beyond if isinstance(beyond, list) else ()):
                 raise ConfigError(
                     f"expected {len(got)} cells in line {reader.line_num} of {path}, got more: {beyond}; "
@@ -47,6 +48,14 @@ def read_lines(path: Path) -> list[str]:
         return [line.strip() for line in file if line.strip()]
 
 
+def number(text: str, where: Path) -> float:
+    """Return a cell's number; ConfigError, which names the table, when it holds none."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"expected a number in {where}, got {text!r}; download it again") from None
+
+
 def on_disk(root: Path, records: Iterable[Record]) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     """Return the records whose file is there, and the names, relative to ``root``, of the files that are not."""
     there, missing = [], []
@@ -58,7 +67,7 @@ def on_disk(root: Path, records: Iterable[Record]) -> tuple[tuple[Record, ...], 
     return tuple(there), tuple(missing)
 
 
-def _opened(path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202 - the text file that Path.open returns
+def _opened(path: Path) -> TextIO:
     try:
         return path.open(newline="", encoding="utf-8-sig")
     except FileNotFoundError:
