@@ -6,12 +6,12 @@ python -m training data check NAME --root DIR
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from engine.errors import ConfigError
+from training.cli_parser import Parser
 from training.datasets.catalogue import CATALOGUE
 from training.datasets.check import check
 
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
     from training.datasets.check import Report
 
 PROG = "python -m training data"
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exit 2 with the message."""
-        self.exit(2, f"{self.prog}: {message}; see --help\n")
 
 
 def parser() -> Parser:

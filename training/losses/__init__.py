@@ -1,1 +1,1 @@
-"""Loss functions, pure and without state: one file per paper's family."""
+"""Losses: pure functions, one file per family."""
