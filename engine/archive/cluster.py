@@ -132,7 +132,8 @@ class Actors:
         self._called: dict[int, Connection] = {}
         self._n_hired = 0
         self._closed = False
-        threading.Thread(target=self._answer, daemon=True).start()
+        self._answering = threading.Thread(target=self._answer, daemon=True)
+        self._answering.start()
 
     def hire(self) -> RemoteWorker:
         """Ask for a worker; it has a connection once the cluster has found room for it."""
@@ -148,6 +149,7 @@ class Actors:
         # The thread that waits for calls would hold the port as long as nobody calls.
         with contextlib.suppress(OSError):
             socket.create_connection(self._listener.address, CONNECT_S).close()
+        self._answering.join(CONNECT_S)
         self._listener.close()
         for connection in list(self._called.values()):
             connection.close()
