@@ -131,7 +131,9 @@ class Actors:
         self._listener = Listener((ray.util.get_node_ip_address(), 0), "AF_INET", backlog=128)
         self._called: dict[int, Connection] = {}
         self._n_hired = 0
-        threading.Thread(target=self._answer, daemon=True).start()
+        self._closed = False
+        self._answering = threading.Thread(target=self._answer, daemon=True)
+        self._answering.start()
 
     def hire(self) -> RemoteWorker:
         """Ask for a worker; it has a connection once the cluster has found room for it."""
@@ -142,15 +144,25 @@ class Actors:
         return RemoteWorker(actor, reference, number, self._called)
 
     def close(self) -> None:
-        """Take no more calls."""
+        """Take no more calls, and end those that are left."""
+        self._closed = True
+        # The thread that waits for calls would hold the port as long as nobody calls.
+        with contextlib.suppress(OSError):
+            socket.create_connection(self._listener.address, CONNECT_S).close()
+        self._answering.join(CONNECT_S)
         self._listener.close()
+        for connection in list(self._called.values()):
+            connection.close()
 
     def _answer(self) -> None:
         while True:
             try:
                 connection = self._listener.accept()
             except OSError:
-                return  # closed
+                return
+            if self._closed:
+                connection.close()
+                return
             # Whoever calls and then says nothing keeps nobody else waiting.
             threading.Thread(target=self._admit, args=(connection,), daemon=True).start()
 

@@ -18,7 +18,7 @@ import pytest
 
 from engine.archive import cluster
 from engine.archive import run as run_archive
-from engine.errors import ConfigError
+from engine.errors import ArchiveError, ConfigError
 from tests.archive.recordings import files_in, windows_in, write_clips
 
 pytest.importorskip("ray")
@@ -194,5 +194,58 @@ def test_callers_without_the_key_are_not_let_in(monkeypatch, tmp_path, settings)
                 assert time.monotonic() < until
                 time.sleep(0.01)
         assert list(actors._called) == [7]
-        actors._called.pop(7).close()
         silent.close()
+    assert actors._called[7].closed
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
+class RayError(Exception):
+    pass
+
+
+class RayTaskError(RayError):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("ended", "raises", "expected"),
+    [
+        (False, None, "its connection ended"),
+        (True, None, "its connection ended"),
+        (True, RayError("The actor died unexpectedly.\nclass_name: Actor"), "The actor died unexpectedly"),
+    ],
+)
+def test_why_a_worker_is_gone_and_that_it_is(monkeypatch, ended, raises, expected):
+    killed = []
+
+    def get(reference):
+        if raises is not None:
+            raise raises
+
+    fake = SimpleNamespace(
+        wait=lambda references, timeout: (references if ended else [], []),
+        get=get,
+        kill=lambda actor, no_restart: killed.append((actor, no_restart)),
+        exceptions=SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError),
+    )
+    monkeypatch.setattr(cluster, "_ray", lambda: fake)
+    assert cluster.RemoteWorker("actor", "reference", 0, {}).cause() == expected
+    # One that is cut off may still be at work.
+    assert killed == [("actor", True)]
+
+
+def test_a_cluster_without_the_engine_ends_the_run(monkeypatch):
+    def get(reference):
+        raise RayTaskError("ModuleNotFoundError: No module named 'engine'")
+
+    fake = SimpleNamespace(
+        wait=lambda references, timeout: (references, []),
+        get=get,
+        exceptions=SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError),
+    )
+    monkeypatch.setattr(cluster, "_ray", lambda: fake)
+    worker = cluster.RemoteWorker("actor", "reference", 0, {})
+    assert (worker.connection, worker.handles, worker.is_alive()) == (None, [], False)
+    with pytest.raises(ArchiveError, match=r"must be installed on every machine .*\n.*No module named 'engine'"):
+        worker.cause()
