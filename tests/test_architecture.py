@@ -45,7 +45,7 @@ LAYERS = (
     {"batch", "stream", "verify"},
     {"verb", "probe", "doctor", "convert"},
     {"tagger", "embedder", "install", "adopt"},
-    {"archive", "bench"},
+    {"archive", "bench", "teach"},
     {"cli"},
     {"__main__"},
 )
@@ -103,7 +103,7 @@ def test_engine_imports_only_downward(module, path):
 
 
 def test_packages_inside_engine_have_no_cycles():
-    for package in ("frontend", "adopt", "archive", "bench", "cli", "convert"):
+    for package in ("frontend", "adopt", "archive", "bench", "cli", "convert", "teach"):
         graph = {
             name: {other for other in imports(path) if other.startswith(f"engine.{package}.")}
             for name, path in modules(f"engine/{package}")

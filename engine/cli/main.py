@@ -12,6 +12,7 @@ from engine.cli.bench import bench
 from engine.cli.doctor import doctor
 from engine.cli.models import models
 from engine.cli.tag import tag
+from engine.cli.teach import teach
 from engine.errors import Cancelled, ConfigError, EngineError
 
 ALL_DONE, FATAL, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -44,6 +45,7 @@ cli.add_command(models)
 cli.add_command(archive)
 cli.add_command(doctor)
 cli.add_command(bench)
+cli.add_command(teach)
 
 
 def main() -> int:
