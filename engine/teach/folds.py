@@ -92,7 +92,7 @@ def make_folds(targets: NDArray[np.bool_], groups: NDArray[np.intp], seed: int =
     # Clips without any label are a kind of their own to be spread.
     has = np.hstack([has, ~has.any(axis=1, keepdims=True)])
     measured: NDArray[np.bool_] = has[:, :-1].sum(axis=0) >= 2
-    free = ~has[:, :-1][:, ~measured].any(axis=1)
+    free: NDArray[np.bool_] = np.logical_not(has[:, :-1][:, ~measured].any(axis=1))
     counts: NDArray[np.intp] = has[free].sum(axis=0)
     measured = measured & (counts[:-1] >= 2)
     if not measured.any():
