@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from engine.errors import DeviceError as DeviceError
     from engine.errors import EngineError as EngineError
     from engine.errors import ModelError as ModelError
+    from engine.errors import TeachError as TeachError
     from engine.events import Event as Event
     from engine.frontend import MFCC as MFCC
     from engine.frontend import FrontendConfig as FrontendConfig
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from engine.results import Window as Window
     from engine.stream import WindowStream as WindowStream
     from engine.tagger import Tagger as Tagger
+    from engine.teach.teaching import teach as teach
 
     __version__: str
 
@@ -69,10 +71,12 @@ _HOME = {
     "Ranker": "ranker",
     "Tag": "results",
     "Tagger": "tagger",
+    "TeachError": "errors",
     "Window": "results",
     "WindowStream": "stream",
     "preset": "frontend",
     "stft": "frontend",
+    "teach": "teach",
 }
 
 __all__ = [*_HOME, "__version__"]  # noqa: PLE0604  (the keys are names)

@@ -30,5 +30,9 @@ class ArchiveError(EngineError):
     """An archive or an index cannot be written or read."""
 
 
+class TeachError(EngineError):
+    """Labelled clips cannot be taught: there are none, too few of a label, or they contradict each other."""
+
+
 class Cancelled(EngineError):  # noqa: N818 - nothing went wrong
     """A long job ended early because its caller asked for that."""

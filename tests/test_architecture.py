@@ -48,7 +48,7 @@ LAYERS = (
     {"batch", "stream", "verify"},
     {"verb", "probe", "doctor", "convert"},
     {"tagger", "embedder", "ranker", "install", "adopt"},
-    {"archive", "bench", "record"},
+    {"archive", "bench", "record", "teach"},
     {"index"},
     {"cli"},
     {"__main__"},
@@ -119,7 +119,7 @@ def test_engine_imports_only_downward(module, path):
 
 
 def test_packages_inside_engine_have_no_cycles():
-    for package in ("frontend", "adopt", "archive", "bench", "cli", "convert", "index"):
+    for package in ("frontend", "adopt", "archive", "bench", "cli", "convert", "index", "teach"):
         graph = {
             name: {other for other in imports(path) if other.startswith(f"engine.{package}.")}
             for name, path in modules(f"engine/{package}")

@@ -15,6 +15,7 @@ from engine.cli.models import models
 from engine.cli.rank import rank
 from engine.cli.search import search
 from engine.cli.tag import tag
+from engine.cli.teach import teach
 from engine.errors import Cancelled, ConfigError, EngineError
 
 ALL_DONE, FATAL, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -50,6 +51,7 @@ cli.add_command(search)
 cli.add_command(doctor)
 cli.add_command(bench)
 cli.add_command(rank)
+cli.add_command(teach)
 
 
 def main() -> int:

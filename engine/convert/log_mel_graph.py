@@ -36,13 +36,14 @@ class NodeList:
 
     Attributes
     ----------
+    opset : int
     nodes : list of NodeProto
     initializers : list of TensorProto
     """
 
     def __init__(self, prefix: str, opset: int) -> None:
         self._prefix = prefix
-        self._opset = opset
+        self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
@@ -66,7 +67,7 @@ class NodeList:
 
     def reduce(self, operator: str, values: str, axes: list[int]) -> str:
         """Reduce over ``axes``, which stay with length one."""
-        if self._opset >= AXES_AS_INPUT:
+        if self.opset >= AXES_AS_INPUT:
             return self.add(operator, values, self.constant(axes), keepdims=1)
         return self.add(operator, values, axes=axes, keepdims=1)
 
