@@ -188,7 +188,7 @@ def test_tables_give_mean_and_spread_of_the_seeds(finished, tmp_path):
     assert in_per_cent([0.5]) == "50.0"
     plot(tmp_path, tmp_path / "det.png")
     assert (tmp_path / "det.png").stat().st_size > 10_000
-    with pytest.raises(FileNotFoundError, match="run them first"):
+    with pytest.raises(ConfigError, match="run them first"):
         plot(finished, tmp_path / "none.png")
 
 

@@ -13,7 +13,7 @@ DIR is the data set of ``--corpus``: Speech Commands (``keywords``), ESC-10 (``e
 folder of local clips (``audioset``). The run writes ``metrics.json`` (EER of each event, DET points, all through
 ``engine.Tagger`` on the test part) and one model per detector; interrupted, the same command goes on.
 
-The grid of the report and its tables: ``python -m training.recipes.triple_header.grid --help``; figure 1:
+The grid of the report and its tables: ``python -m training triple_header --help``; figure 1:
 ``python -m training.recipes.triple_header.toy``. Expected numbers: docs/papers/triple_header.md.
 """
 
@@ -43,12 +43,20 @@ from training.recipes.triple_header.embedding import learn_embedding
 from training.run import Run, commit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import nn
 
-__all__ = ["Config", "figures", "train"]
+__all__ = ["Config", "command", "figures", "train"]
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Run the cells of the report, or print their tables: ``python -m training triple_header run|report``."""
+    from training.recipes.triple_header.grid import main
+
+    return main(arguments)
 
 
 def train(data: Path, run: Run, config: Config) -> None:

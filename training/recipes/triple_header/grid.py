@@ -1,7 +1,7 @@
 """The cells of the report on triple-header cross entropy, and their tables and curves.
 
-    python -m training.recipes.triple_header.grid run --data DIR --cells runs/triple_header [--grid reduced]
-    python -m training.recipes.triple_header.grid report --cells runs/triple_header -o docs/papers/triple_header
+    python -m training triple_header run --data DIR --cells runs/triple_header [--grid reduced]
+    python -m training triple_header report --cells runs/triple_header -o docs/papers/triple_header.png
 
 A cell is one configuration and one seed, a run directory of its own; finished ones are left alone and an interrupted
 one goes on. ``report`` reads whatever is there, and says how many seeds stand behind each figure.
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.errors import ConfigError
 from training.config import from_values
 from training.grid import Cell, run_cells
 from training.recipes.triple_header import figures
@@ -133,7 +134,7 @@ def plot(folder: Path, path: Path) -> None:
 
     runs = sorted(folder.glob("*_6-1-2-16_lstm_*/metrics.json"))
     if not runs:
-        raise FileNotFoundError(f"expected finished cells *_6-1-2-16_lstm_* in {folder}, got none; run them first")
+        raise ConfigError(f"expected finished cells *_6-1-2-16_lstm_* in {folder}, got none; run them first")
     events = list(next(iter(json.loads(runs[0].read_text()).values()))["det"])
     figure, axes = plt.subplots(1, len(events), figsize=(4 * len(events), 4), sharey=True)
     colours = {"baseline": "tab:gray", "proposed1": "tab:orange", "proposed2": "tab:blue"}
@@ -158,26 +159,23 @@ def plot(folder: Path, path: Path) -> None:
     plt.close(figure)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run cells, or write the tables and curves of those that are finished."""
-    parser = argparse.ArgumentParser(prog="python -m training.recipes.triple_header.grid", description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run cells, or write the tables and curves of those that are finished; 0 done."""
+    parser = argparse.ArgumentParser(prog="python -m training triple_header", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     runs = verbs.add_parser("run", help="train the cells that are not finished")
     runs.add_argument("--data", type=Path, required=True)
     runs.add_argument("--grid", choices=["full", "ablations", "reduced"], default="full")
     runs.add_argument("--corpus", choices=["keywords", "esc10"], default="keywords")
     report = verbs.add_parser("report", help="tables and DET curves")
-    report.add_argument("-o", "--output", type=Path, help="NAME of NAME.png; the tables are printed")
+    report.add_argument("-o", "--output", type=Path, help="picture of the DET curves, .png; the tables are printed")
     for verb in (runs, report):
-        verb.add_argument("--cells", type=Path, required=True, metavar="FOLDER")
+        verb.add_argument("--cells", type=Path, required=True, metavar="FOLDER", help="of the runs")
     options = parser.parse_args(arguments)
     if options.verb == "run":
         run_grid(options.grid, options.corpus, options.data, options.cells)
     else:
         print(tables(options.cells))
         if options.output:
-            plot(options.cells, options.output.with_suffix(".png"))
-
-
-if __name__ == "__main__":
-    main()
+            plot(options.cells, options.output)
+    return 0
