@@ -3,7 +3,7 @@
 It needs the extras bench and checkpoints. DIR holds ``esc10_dev``, ``speech_commands_dev`` and ``models/yamnet``. RUN
 is a run of the recipe esc10, whose ``seed*-foldF.onnx`` has not seen fold F:
 
-    python -m training esc10 --data DIR/esc10_dev --run RUN --epochs=40 --seeds=0 --final=false
+    python -m training run esc10 --data DIR/esc10_dev --run RUN --epochs=40 --seeds=0 --final=false
 
 Sounds     each clip of ESC-10 asks for clips of its class in the other folds; none of its own Freesound recording
 Words      each clip of Speech Commands asks for clips of its word by other speakers, 192 in all: a voice looks for a

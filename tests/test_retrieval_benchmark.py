@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.retrieval import Sound, answers, esc10, summary, words
+from tests.benchmark_modules import benchmark
+
+retrieval = benchmark("retrieval")
+Sound, answers, esc10, summary, words = (
+    getattr(retrieval, name) for name in ("Sound", "answers", "esc10", "summary", "words")
+)
 
 
 def sounds(*rows):
