@@ -40,14 +40,19 @@ def same(out, folder):
     return windows_in(out) == windows_in(folder / "out") and files_in(out) == files_in(folder / "out")
 
 
-def in_python(script, *arguments):
-    """Run a script in a process of its own: Ray leaves threads and warnings behind. Return what it prints last."""
+def in_python(script, folder, *arguments):
+    """Run a script in a process of its own: Ray leaves threads and warnings behind. Return what it prints last.
+
+    It runs in its folder: Ray's workers look for modules where the script was started, and the root of the repository
+    has the sources of an engine without kernels.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        [sys.executable, "-c", textwrap.dedent(script), str(folder), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
         check=False,
+        cwd=folder,
         env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
     )
     assert done.returncode == 0, done.stderr[-4000:]
