@@ -15,6 +15,7 @@ import pytest
 from engine.errors import ArchiveError, ConfigError
 from engine.index import Index
 from engine.index.layout import HEADER
+from tests.conftest import REPOSITORY as ROOT
 from tests.index.stand_ins import SIZE, Reader, library, write
 
 
@@ -221,8 +222,10 @@ def test_readers_keep_their_version_while_a_writer_changes_it(built):
     ]
 
 
+# The root of the repository comes last: the engine is the installed one.
 WRITER = """
 import sys
+sys.path.append(sys.argv.pop())
 from engine.index import Index
 from tests.index.stand_ins import Reader
 folder, count = sys.argv[1:]
@@ -240,9 +243,8 @@ with Index.open(folder, Reader()) as index:
 
 def start_writer(folder, count):
     return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(folder), str(count)],
+        [sys.executable, "-c", WRITER, str(folder), str(count), str(ROOT)],
         stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         text=True,
     )
 

@@ -14,6 +14,7 @@ import pytest
 from engine import LogMel
 from engine.audio import load
 from engine.errors import AudioError
+from tests.conftest import REPOSITORY
 from tests.training import trees
 from tests.training.cards import FRONTEND
 from training.feature_cache import HEAD, FeatureCache
@@ -21,9 +22,11 @@ from training.feature_cache import HEAD, FeatureCache
 if TYPE_CHECKING:
     from pathlib import Path
 
+# The root of the repository comes last: the engine is the installed one.
 WRITER = """
 import sys
 from pathlib import Path
+sys.path.append(sys.argv.pop())
 from tests.training.cards import FRONTEND
 from training.feature_cache import FeatureCache
 sys.stdin.readline()
@@ -89,7 +92,7 @@ def test_two_processes_may_write_the_same_entries(tmp_path: Path) -> None:
     (tmp_path / "audio").mkdir()
     for i in range(3):
         trees.write_clip(tmp_path / "audio" / f"{i}.wav", 300.0 * (i + 1), 0.3, seed=i)
-    command = [sys.executable, "-c", WRITER, str(tmp_path / "cache"), str(tmp_path / "audio")]
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "cache"), str(tmp_path / "audio"), str(REPOSITORY)]
     both = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
