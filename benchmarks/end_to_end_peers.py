@@ -109,7 +109,7 @@ class Librosa(Peer):
 
     def __init__(self, path: Path) -> None:
         super().__init__(card_of(path))
-        self.session = _session(path)
+        self.session = onnx_session(path)
         self.librosa = importlib.import_module("librosa")
         assert self.card.outputs.scores is not None
         self.outputs = [self.card.outputs.scores.name, *(port.name for port in self.session.get_outputs())]
@@ -178,7 +178,8 @@ def card_of(path: Path) -> ModelCard:
     return read_card(Session(path, "cpu", 1).metadata)
 
 
-def _session(path: Path) -> Any:
+def onnx_session(path: Path) -> Any:
+    """Return a session of onnxruntime on one thread of the CPU."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])

@@ -1,0 +1,291 @@
+"""Archive runs against the bound of their own stages, and against a process pool and a torch DataLoader.
+
+    python -m benchmarks.archive --data DIR [--workers 1,2] [--rounds 3] [--copies 2] [--formats OGG,FLAC,WAV]
+
+DIR holds the recordings: every .ogg, .flac and .wav below it is written in each format to a temporary folder first
+(16 bits for FLAC and WAV). Candidates run in turns, ``--rounds`` times; the best of each is taken, since what else the
+machine does can only slow them. All have the same network.
+
+The bound is the time of the stages, one recording after another in one thread, over the workers. The time of a run is
+that from when its first recording is begun to when its last table is written; the pool's clock begins when its
+processes have their model open, too, the DataLoader's includes its start. That of ours is printed beside it. On one thread the
+whole shard function is also set against the same work without hashes, tables and ledger: the cost of being resumable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import soundfile
+
+from benchmarks import report
+from benchmarks.archive_peers import data_loader, process_pool
+from engine.archive.items import Item, Opener
+from engine.archive.plan import Shard
+from engine.archive.read import open_archive
+from engine.archive.run import run
+from engine.archive.settings import settings_for
+from engine.archive.shard import run_shard
+from engine.archive.store import FILES, WINDOWS, Store
+from engine.audio import AudioReader, load, open_recording
+from engine.bench.stages import StagedModel
+from engine.card import read_card
+from engine.errors import AudioError
+from engine.registry import find_model
+from engine.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+PACKAGES = ["sound-engine", "numpy", "onnxruntime-gpu", "onnxruntime", "soundfile", "soxr", "torch", "torchaudio"]
+SUFFIXES = {".ogg", ".flac", ".wav"}
+SUBTYPES = {"OGG": "VORBIS", "FLAC": "PCM_16", "WAV": "PCM_16"}
+STAGES = ("decode", "resample", "log-mel", "network")
+MEMORY_PERIOD_S = 0.05
+# Of the recordings, for torch eager.
+LOADER_STEP = 4
+
+
+def written(data: Path, folder: Path, kind: str, copies: int) -> list[str]:
+    """Write every recording below ``data`` in one format; return the paths, each copy under a name of its own."""
+    folder.mkdir()
+    paths: list[str] = []
+    sources = sorted(path for path in data.rglob("*") if path.suffix in SUFFIXES)
+    for number, source in enumerate(sources):
+        first = folder / f"{number:05d}-0.{kind.lower()}"
+        if source.suffix == first.suffix:
+            first.write_bytes(source.read_bytes())
+        else:
+            try:
+                samples, rate = load(source)
+            except AudioError as error:
+                raise SystemExit(f"expected recordings that can be read, got {source}: {error}") from error
+            soundfile.write(first, samples, rate, format=kind, subtype=SUBTYPES[kind])
+        paths.append(str(first))
+        for copy in range(1, copies):
+            other = folder / f"{number:05d}-{copy}.{kind.lower()}"
+            os.link(first, other)
+            paths.append(str(other))
+    return sorted(paths)
+
+
+def stages(model: StagedModel, paths: Sequence[str]) -> dict[str, float]:
+    """Return the seconds of each stage, one recording after another."""
+    seconds = dict.fromkeys(STAGES, 0.0)
+    for path in paths:
+        begin = time.perf_counter()
+        samples, rate = load(path)
+        decoded = time.perf_counter()
+        resampled, _ = load((samples, rate), model.sample_rate)
+        seconds["resample"] += time.perf_counter() - decoded
+        seconds["decode"] += decoded - begin
+        model.forget()
+        model((resampled, model.sample_rate))
+        seconds["log-mel"] += model.log_mel_s
+        seconds["network"] += model.network_s
+    return seconds
+
+
+def bare(model: StagedModel, paths: Sequence[str]) -> float:
+    """Return the seconds of the work alone: no hashes, no levels, no tables."""
+    begin = time.perf_counter()
+    for path in paths:
+        with AudioReader(open_recording(path), model.sample_rate, None) as reader:
+            for _ in model.listen(reader):
+                pass
+    return time.perf_counter() - begin
+
+
+def resumable(model: StagedModel, paths: Sequence[str], folder: Path) -> float:
+    """Return the seconds of the shard function over the same recordings, in this process."""
+    settings = settings_for(model)
+    store = Store(folder, settings)
+    for name in (WINDOWS, FILES):
+        (folder / name).mkdir(parents=True)
+    items = tuple(Item(path, Path(path).stat().st_size, Path(path).stat().st_mtime) for path in paths)
+    begin = time.perf_counter()
+    with Opener() as opener:
+        run_shard(
+            model, Shard(0, 0, items), store, opener=opener, retry=False, excluded={},
+            begun=lambda _: None, done=lambda *_: None, cancel=threading.Event(),
+        )  # fmt: skip
+    return time.perf_counter() - begin
+
+
+def ours(folder: Path, out: Path, workers: int) -> dict[str, float]:
+    """Run the archive job; return its seconds from the first recording on, in all, and its memory in MB."""
+    with _Memory() as memory:
+        summary = run([folder], out, device="cpu", workers=workers)
+    if summary.n_failed:
+        raise RuntimeError(f"{summary.n_failed} recordings failed")
+    rows = [row for batch in open_archive(out).files(("done_at", "wall_s")) for row in batch.to_pylist()]
+    first = min(row["done_at"].timestamp() - row["wall_s"] for row in rows)
+    last = max(path.stat().st_mtime for path in (out / WINDOWS).iterdir())
+    return {"seconds": last - first, "whole": summary.elapsed_s, "memory": memory.peak_mb}
+
+
+class _Memory(threading.Thread):
+    """The largest sum of the memory of the workers of this process and its own growth, in MB, sampled."""
+
+    peak_mb = 0.0
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._before = _resident_kb(os.getpid())
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        """Sample until the block ends."""
+        while not self._over.wait(MEMORY_PERIOD_S):
+            total = sum(_resident_kb(child) for child in _children(os.getpid()))
+            self.peak_mb = max(self.peak_mb, (total + _resident_kb(os.getpid()) - self._before) / 1e3)
+
+
+def _children(parent: int) -> list[int]:
+    tasks = Path(f"/proc/{parent}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def _resident_kb(process: int) -> int:
+    """Return the resident memory of a process, what it shares divided by those that share it; 0 when it has ended."""
+    try:
+        text = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")), 0)
+
+
+def measure(kind: str, data: Path, place: Path, workers: Sequence[int], *, rounds: int, copies: int) -> dict[str, Any]:
+    """Measure everything for one format, in turns."""
+    folder = place / kind
+    paths = written(data, folder, kind, copies)
+    audio_s = sum(soundfile.info(path).duration for path in paths)
+    few = paths[::LOADER_STEP]
+    few_s = sum(soundfile.info(path).duration for path in few)
+    shipped = find_model()
+    session = Session(shipped, "cpu", 1)
+    model = StagedModel(session, read_card(session.metadata))
+    bare(model, paths[:1])  # what is imported and made ready at first use belongs to nobody
+    resumable(model, paths[:1], place / f"{kind}-first")
+    each_stage: list[dict[str, float]] = []
+    cost: list[tuple[float, float]] = []
+    runs: dict[int, list[dict[str, float]]] = {n: [] for n in workers}
+    peers: dict[str, dict[int, list[float]]] = {name: {n: [] for n in workers} for name in ("pool", "loader")}
+    for number in range(rounds):
+        each_stage.append(stages(model, paths))
+        cost.append((bare(model, few), resumable(model, few, place / f"{kind}-shard-{number}")))
+        for n in workers:
+            runs[n].append(ours(folder, place / f"{kind}-{n}-{number}", n))
+            peers["pool"][n].append(process_pool(shipped, paths, n))
+            peers["loader"][n].append(data_loader(shipped, few, n))
+        print(f"{kind}, round {number + 1}: load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    best = {stage: min(taken[stage] for taken in each_stage) for stage in STAGES}
+    plain, whole = (min(pair[k] for pair in cost) for k in range(2))
+    rows = []
+    for n in workers:
+        seconds = min(taken["seconds"] for taken in runs[n])
+        rows.append({
+            "format": kind,
+            "workers": n,
+            "bound": audio_s * n / sum(best.values()),
+            "engine": audio_s / seconds,
+            "pool": audio_s / min(peers["pool"][n]),
+            "loader": few_s / min(peers["loader"][n]),
+            "start_s": statistics.median(taken["whole"] - taken["seconds"] for taken in runs[n]),
+            "memory_mb": max(taken["memory"] for taken in runs[n]),
+        })  # fmt: skip
+    return {
+        "format": kind,
+        "recordings": len(paths),
+        "audio_s": audio_s,
+        "stages_s": best,
+        "resumable": whole / plain - 1,
+        "rows": rows,
+        "every_round": {"stages": each_stage, "cost": cost, "engine": runs, **peers},
+    }
+
+
+def markdown(found: Sequence[dict[str, Any]]) -> str:
+    """Return the tables: stages, then throughput in seconds of sound per second."""
+    header = ["", "recordings", "hours", *(f"{stage} ms/min" for stage in STAGES), "cost of resuming"]
+    per_minute = [
+        [
+            one["format"], str(one["recordings"]), f"{one['audio_s'] / 3600:.2f}",
+            *(f"{one['stages_s'][stage] / one['audio_s'] * 60e3:.1f}" for stage in STAGES),
+            f"{one['resumable']:+.1%}",
+        ]
+        for one in found
+    ]  # fmt: skip
+    names = ["", "workers", "bound x", "engine x", "share", "pool x", "engine / pool", "DataLoader x"]
+    rates = [
+        [
+            row["format"], str(row["workers"]), f"{row['bound']:.0f}", f"{row['engine']:.0f}",
+            f"{row['engine'] / row['bound']:.2f}", f"{row['pool']:.0f}", f"{row['engine'] / row['pool']:.2f}",
+            f"{row['loader']:.0f}", f"{row['engine'] / row['loader']:.1f}", f"{row['start_s']:.1f}",
+            f"{row['memory_mb']:.0f}",
+        ]
+        for one in found
+        for row in one["rows"]
+    ]  # fmt: skip
+    table = report.table([*names, "engine / DataLoader", "start s", "peak MB"], rates)
+    return f"{report.table(header, per_minute)}\n\n{table}"
+
+
+def main() -> None:
+    """Measure, print the tables and write them to benchmarks/results/."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    whole_numbers: Callable[[str], list[int]] = lambda text: [int(part) for part in text.split(",")]  # noqa: E731
+    parser.add_argument("--data", type=Path, action="append", required=True, metavar="DIR")
+    parser.add_argument("--workers", type=whole_numbers, default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--copies", type=int, default=2, help="of each recording, for runs that are long enough")
+    parser.add_argument("--formats", type=lambda text: text.split(","), default=list(SUBTYPES))
+    arguments = parser.parse_args()
+    environment = report.peer_environment(threads=1)
+    if dict(os.environ) != environment:  # libraries read it when they load: start again
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
+    warnings.simplefilter("ignore")  # libraries on filters that hold no bin
+    load_before = os.getloadavg()
+    with tempfile.TemporaryDirectory() as name:
+        data = Path(name) / "data"
+        for number, folder in enumerate(arguments.data):
+            place = data / str(number)
+            place.mkdir(parents=True)
+            for n_linked, path in enumerate(sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES)):
+                (place / f"{n_linked:05d}{path.suffix}").symlink_to(path.absolute())
+        found = [
+            measure(kind, data, Path(name), arguments.workers, rounds=arguments.rounds, copies=arguments.copies)
+            for kind in arguments.formats
+        ]
+    result = report.circumstances("benchmarks.archive", PACKAGES)
+    result["command"] = (
+        "python -m benchmarks.archive "
+        + " ".join(f"--data {folder.name}" for folder in arguments.data)
+        + f" --rounds {arguments.rounds} --copies {arguments.copies}"
+    )
+    result["load"] = {"before": f"{load_before[0]:.1f}", "after": f"{os.getloadavg()[0]:.1f}"}
+    result["formats"] = found
+    text = "\n\n".join([report.heading(result, "load"), markdown(found)])
+    print(text)
+    print(f"wrote {report.write('archive', result, text)}")
+
+
+if __name__ == "__main__":
+    main()
