@@ -8,8 +8,9 @@ machine does can only slow them. All have the same network.
 
 The bound is the time of the stages, one recording after another in one thread, over the workers. The time of a run is
 that from when its first recording is begun to when its last table is written; the pool's clock begins when its
-processes have their model open, too, the DataLoader's includes its start. That of ours is printed beside it. On one thread the
-whole shard function is also set against the same work without hashes, tables and ledger: the cost of being resumable.
+processes have their model open, too, the DataLoader's includes its start. That of ours is printed beside it. On one
+thread the whole shard function is also set against the same work without hashes, tables and ledger: the cost of being
+resumable.
 """
 
 from __future__ import annotations
