@@ -5,7 +5,8 @@
 """
 
 from engine.index.hits import Hit
-from engine.index.index import Change, Index
+from engine.index.index import Index
+from engine.index.keep import Change
 from engine.index.search import Filters
 
 __all__ = ["Change", "Filters", "Hit", "Index"]

@@ -14,7 +14,7 @@ from engine.archive.durable import writing
 from engine.index.layout import locked, open_version, write_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -42,7 +42,8 @@ class Contents:
         self._held = contextlib.ExitStack()
         self._spool: BinaryIO | None = None
         self._stays: NDArray[np.bool_] | None = None
-        self._added: list[Any] = []
+        self._added: list[Any] = []  # the rows of each append; None where they were dropped again
+        self._lengths: list[int] = []
         self._current: tuple[NDArray[np.float32], Any] | None = None
 
     def __len__(self) -> int:
@@ -76,13 +77,22 @@ class Contents:
         with writing(self.folder):
             self._spool.write(np.ascontiguousarray(vectors, "<f4").tobytes())
         self._added.append(items)
+        self._lengths.append(len(items))
         self._current = None
 
-    def drop(self, paths: Iterable[str]) -> None:
-        """Remove the items of recordings that are saved."""
+    @property
+    def n_appended(self) -> int:
+        """How many times ``append`` was called since the last version."""
+        return len(self._added)
+
+    def drop(self, paths: Collection[str], n_appended: int | None = None) -> None:
+        """Remove the items of recordings, of what was appended those of the first ``n_appended`` calls, or of all."""
         gone = pyarrow().array(list(paths), pyarrow().string())
         stays = ~np.asarray(pyarrow().compute.is_in(self._items["path"], value_set=gone))
         self._stays = stays if self._stays is None else self._stays & stays
+        for place, table in enumerate(self._added[:n_appended]):
+            if table is not None and table["path"][0].as_py() in paths:
+                self._added[place] = None
         self._current = None
 
     def touch(self, times: Mapping[str, int]) -> None:
@@ -93,7 +103,7 @@ class Contents:
         column = pyarrow().array([times.get(path, before) for path, before in both], pyarrow().int64())
         place = self._items.schema.get_field_index("mtime_ns")
         self._items = self._items.set_column(place, "mtime_ns", column)
-        self.drop(())
+        self.drop((), 0)
 
     def save(self) -> None:
         """Write the next version and open it."""
@@ -107,7 +117,7 @@ class Contents:
         """Forget the changes and let others write."""
         self._held.close()
         self._held = contextlib.ExitStack()
-        self._spool, self._stays, self._added, self._current = None, None, [], None
+        self._spool, self._stays, self._added, self._lengths, self._current = None, None, [], [], None
 
     @property
     def _is_changed(self) -> bool:
@@ -121,7 +131,7 @@ class Contents:
 
     def _table(self) -> Any:
         kept = self._items if self._stays is None else self._items.filter(pyarrow().array(self._stays))
-        return pyarrow().concat_tables([kept, *self._added]).combine_chunks()
+        return pyarrow().concat_tables([kept, *(table for table in self._added if table is not None)]).combine_chunks()
 
     def _blocks(self) -> Iterator[NDArray[np.float32]]:
         for start in range(0, len(self._vectors), _COPIED):
@@ -129,6 +139,8 @@ class Contents:
             yield block if self._stays is None else block[self._stays[start : start + _COPIED]]
         if self._spool is not None:
             self._spool.seek(0)
-            while data := self._spool.read(4 * self.header.size * _COPIED):
-                yield np.frombuffer(data, np.float32).reshape(-1, self.header.size)
+            for table, length in zip(self._added, self._lengths, strict=True):
+                data = self._spool.read(4 * self.header.size * length)
+                if table is not None:
+                    yield np.frombuffer(data, np.float32).reshape(length, self.header.size)
             self._spool.seek(0, os.SEEK_END)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,15 +17,15 @@ from engine.errors import ConfigError
 from engine.index.approximate import build as build_approximate
 from engine.index.check import verify
 from engine.index.contents import Contents
-from engine.index.encode import encode, encoded
+from engine.index.encode import encode
 from engine.index.export import to_lancedb
 from engine.index.gather import gathered
-from engine.index.items import rows as rows_of
 from engine.index.items import schema
+from engine.index.keep import Change, bring_up_to_date
 from engine.index.layout import check_model, header_for, write_version
 from engine.index.query import Query, unit
 from engine.index.search import Filters, ranked
-from engine.index.sources import Source, known_sources, work_for
+from engine.index.sources import known_sources
 from engine.scan import find_audio
 
 if TYPE_CHECKING:
@@ -37,29 +37,6 @@ if TYPE_CHECKING:
     from engine.distance import Metric
     from engine.index.hits import Hit
     from engine.index.layout import Header
-    from engine.results import Clip
-
-
-@dataclass(frozen=True)
-class Change:
-    """What ``add`` or ``update`` did to the recordings of an index.
-
-    Attributes
-    ----------
-    added, changed, removed, missing : tuple of str
-        Paths; missing ones are no longer there and were kept.
-    n_unchanged : int
-        Those that were not read again.
-    failed : tuple of (path, sentence)
-        Those that could not be used; what the index had of them stays.
-    """
-
-    added: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    n_unchanged: int = 0
-    failed: tuple[tuple[str, str], ...] = ()
 
 
 class Index:
@@ -203,7 +180,7 @@ class Index:
         self._contents.begin()
         inputs = tuple(dict.fromkeys([*self.header.inputs, *names]))
         self._contents.header = replace(self.header, inputs=inputs)
-        return self._bring_up_to_date(find_audio(names), tags, progress)
+        return bring_up_to_date(self._contents, self.embedder, find_audio(names), tags, progress)
 
     def update(self, *, prune: bool = False, progress: Callable[[int], object] | None = None) -> Change:
         """Look through the inputs again: embed new files and those whose content has changed.
@@ -221,8 +198,10 @@ class Index:
         self._contents.begin()
         there = [name for name in self.header.inputs if Path(name).exists()]
         patterns = [name for name in self.header.inputs if glob.has_magic(name) and glob.glob(name, recursive=True)]  # noqa: PTH207
-        change = self._bring_up_to_date(find_audio(dict.fromkeys([*there, *patterns])), (), progress)
-        gone = tuple(path for path in self._sources() if not Path(path).exists())
+        change = bring_up_to_date(
+            self._contents, self.embedder, find_audio(dict.fromkeys([*there, *patterns])), (), progress
+        )
+        gone = tuple(path for path in known_sources(self.items) if not Path(path).exists())
         if not prune:
             return replace(change, missing=gone)
         self._contents.drop(gone)
@@ -231,7 +210,7 @@ class Index:
     def remove(self, patterns: Iterable[str]) -> tuple[str, ...]:
         """Remove the recordings whose paths match, and return them; a ConfigError where a pattern matches none."""
         self._contents.begin()
-        known, gone = self._sources(), dict[str, None]()
+        known, gone = known_sources(self.items), dict[str, None]()
         for pattern in patterns:
             absolute = os.path.abspath(pattern)  # noqa: PTH100 - patterns are no paths
             matching = [path for path in known if fnmatch(path, pattern) or fnmatch(path, absolute)]
@@ -369,36 +348,6 @@ class Index:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _sources(self) -> dict[str, Source]:
-        return known_sources(self.items)
-
-    def _bring_up_to_date(
-        self,
-        paths: Iterable[Path],
-        tags: Sequence[str] | Callable[[str], Sequence[str]],
-        progress: Callable[[int], object] | None,
-    ) -> Change:
-        known = self._sources()
-        work = work_for(paths, known, tags)
-        self._contents.touch(work.touched)
-        added: list[str] = []
-        changed: list[str] = []
-        for n_done, (name, clip) in enumerate(encoded(self.embedder, self.header, list(work.wanted)), start=1):
-            if clip.error is not None:
-                work.failed.append((name, str(clip.error)))
-            else:
-                (changed if name in known else added).append(name)
-                self._append(clip, name, work.wanted[name])
-            if progress is not None:
-                progress(n_done)
-        self._contents.drop(changed)
-        return Change(tuple(added), tuple(changed), n_unchanged=work.n_unchanged, failed=tuple(work.failed))
-
-    def _append(self, clip: Clip, name: str, source: Source) -> None:
-        vectors = np.stack([np.asarray(window.embedding, np.float32) for window in clip.windows])
-        vectors = unit(vectors) if self.header.metric == "cosine" else vectors
-        self._contents.append(vectors, rows_of(clip, name, source.recording_id, source.tags, source.state))
 
 
 def _embedder(given: Any) -> Any:

@@ -138,6 +138,22 @@ def test_nothing_is_kept_without_save(built):
     assert len(Index.open(built)) == 36
 
 
+def test_changes_that_are_not_saved_yet_change_again(folder):
+    with Index.create(folder / "lib.index", Reader()) as index:
+        index.add([folder / "in"])
+        write(folder / "in" / "001.wav", [[0, 0, 1, 0]])
+        touch(folder / "in" / "001.wav")
+        assert names(index.update().changed) == ["001.wav"]
+        assert len(index) == 34
+        index.remove(["*/002.wav"])
+        before = content(index)
+        index.save()
+        assert content(index) == before
+    with Index.create(folder / "fresh.index", Reader()) as fresh:
+        fresh.add([path for path in sorted((folder / "in").iterdir()) if path.name != "002.wav"])
+        assert content(fresh) == before
+
+
 def test_other_models_and_front_ends_are_refused(built):
     other = Reader()
     other.card = Reader(name="other").card
