@@ -118,6 +118,15 @@ def test_cap_keeps_the_best_of_each_recording(made, cap):
     assert len(index.search(query, k=100, per_recording=cap)) == N_RECORDINGS * cap
 
 
+def test_a_recording_that_fills_the_first_places_hides_no_other(tmp_path):
+    write(tmp_path / "in" / "a.wav", [[1, 0.001 * i, 0, 0] for i in range(40)])
+    write(tmp_path / "in" / "b.wav", [[0, 1, 0, 0]])
+    with Index.create(tmp_path / "lib.index", Reader()) as index:
+        index.add([tmp_path / "in"])
+        assert [hit.path[-5:] for hit in index.search(0, k=2, per_recording=1)] == ["a.wav", "b.wav"]
+        assert [hit.path[-5:] for hit in index.search(0, k=2, collapse=0.9)] == ["a.wav", "b.wav"]
+
+
 def test_target_ranks_by_nearness_to_a_score(made):
     index, vectors, metric = made
     query = np.ones(SIZE, np.float32)

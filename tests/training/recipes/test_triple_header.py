@@ -12,7 +12,7 @@ import torch
 from engine import Tagger
 from engine.errors import ConfigError
 from tests.training import trees
-from training.networks.event_encoders import Detector, LstmEncoder
+from training.networks.event_encoders import CnnEncoder, Detector, LstmEncoder
 from training.recipes.triple_header import Config, train
 from training.recipes.triple_header.detector import Part, train_detector, validation_loss
 from training.recipes.triple_header.embedding import cluster, cluster_weights, learn_embedding
@@ -141,6 +141,14 @@ def test_head_epochs_leave_the_encoder_alone():
     head = learn_embedding(encoder, log_mel, torch.tensor([0] * 30 + [1] * 10), config, 0)
     assert head.scale.tolist() == pytest.approx([10.0] * 4, abs=1e-3)
     assert all(torch.equal(a, b) for a, b in zip(before, encoder.parameters(), strict=True))
+
+
+def test_head_epochs_leave_the_running_means_alone():
+    encoder = CnnEncoder(20, 16, channels=(2, 3), pool_frames=(2, 5), pool_mels=2)
+    config = replace(TINY, outer_iterations=1, head_epochs=3, last_epochs=1, batch_size=8)
+    learn_embedding(encoder, torch.randn(40, 20, 16), torch.tensor([0] * 30 + [1] * 10), config, 0)
+    counts = [int(value) for name, value in encoder.state_dict().items() if name.endswith("num_batches_tracked")]
+    assert counts == [5, 5]
 
 
 def part(seed):
