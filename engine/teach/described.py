@@ -130,8 +130,8 @@ def _measured(labels: tuple[str, ...], folds: Folds, measurement: Measurement | 
     if measurement is None:
         return None
     how = (
-        f"cross-validation over {folds.n_folds} folds, no recording on both sides; the embedder stays as it is, so that "
-        "figures on clips that it was trained on are too good"
+        f"cross-validation over {folds.n_folds} folds, no recording on both sides; the embedder stays as it is, so "
+        "that figures on clips that it was trained on are too good"
     )
     return {"how": how, "n_folds": folds.n_folds, **measurement.to_dict(labels)}
 
