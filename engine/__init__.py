@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from engine.frontend import LogMelStream as LogMelStream
     from engine.frontend import preset as preset
     from engine.frontend import stft as stft
+    from engine.index import Hit as Hit
+    from engine.index import Index as Index
     from engine.model import Model as Model
     from engine.options import CallOptions as CallOptions
     from engine.results import Clip as Clip
@@ -54,6 +56,8 @@ _HOME = {
     "Event": "events",
     "Frames": "results",
     "FrontendConfig": "frontend",
+    "Hit": "index",
+    "Index": "index",
     "LogMel": "frontend",
     "LogMelBank": "frontend",
     "LogMelStream": "frontend",

@@ -27,7 +27,7 @@ class ConfigError(EngineError, ValueError):
 
 
 class ArchiveError(EngineError):
-    """An archive cannot be written or read."""
+    """An archive or an index cannot be written or read."""
 
 
 class TeachError(EngineError):

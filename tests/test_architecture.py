@@ -45,11 +45,24 @@ LAYERS = (
     {"batch", "stream", "verify"},
     {"verb", "probe", "doctor", "convert"},
     {"tagger", "embedder", "install", "adopt"},
-    {"archive", "bench", "teach"},
+    {"archive", "bench", "record", "teach"},
+    {"index"},
     {"cli"},
     {"__main__"},
 )
-HEAVY = ("torch", "onnx", "sklearn", "scipy.signal", "pyarrow", "ray", "faiss", "matplotlib", "av")
+HEAVY = (
+    "torch",
+    "onnx",
+    "sklearn",
+    "scipy.signal",
+    "pyarrow",
+    "ray",
+    "faiss",
+    "matplotlib",
+    "av",
+    "lancedb",
+    "sounddevice",
+)
 # What training may use: the front end, audio, distances, the card and its check, variants, and the verbs to evaluate
 # with.
 OPEN_TO_TRAINING = {
@@ -103,7 +116,7 @@ def test_engine_imports_only_downward(module, path):
 
 
 def test_packages_inside_engine_have_no_cycles():
-    for package in ("frontend", "adopt", "archive", "bench", "cli", "convert", "teach"):
+    for package in ("frontend", "adopt", "archive", "bench", "cli", "convert", "index", "teach"):
         graph = {
             name: {other for other in imports(path) if other.startswith(f"engine.{package}.")}
             for name, path in modules(f"engine/{package}")

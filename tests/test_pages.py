@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/archives.md", "docs/embedding.md", "docs/variants.md")
+PAGES = ("README.md", "docs/archives.md", "docs/cluster.md", "docs/embedding.md", "docs/search.md", "docs/variants.md")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 

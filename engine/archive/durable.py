@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from typing import TYPE_CHECKING, BinaryIO
 
 from engine.errors import ArchiveError
@@ -25,7 +26,8 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def replace_path(path: Path) -> Iterator[Path]:
     """Give the name of a file to make; it is synchronised and takes the name ``path`` when the block ends."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    # Random: on a shared file system, processes of two machines may have one number.
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
         yield partial
         with partial.open("rb+") as file:

@@ -51,8 +51,9 @@ def write_results(
     archive : Archive
     stream : binary file object
     format : str
-        - "csv": file, start_s, end_s, time, label, score.
-        - "jsonl": the same, an object per line.
+        - "csv": file, start_s, end_s, time, label, score. Names that are not valid Unicode have escapes as in the
+          column ``uri`` of the archive: most programs refuse a whole file for one such byte.
+        - "jsonl": the same, an object per line, and for those names ``file_hex``, their bytes.
         - "parquet": the rows of ``Archive.tags``.
         - "raven": a selection table over all recordings as a sequence, tab separated; Begin Time counts from the start
           of the first recording, File Offset from the start of the row's own.
@@ -76,15 +77,16 @@ def _write_csv(archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -> None:
     stream.write(_csv_line(_COLUMNS))
     for row in _rows(archive, tags):
         start_s, end_s = _seconds(row.tag["start_s"]), _seconds(row.tag["end_s"])
-        stream.write(_csv_line((row.name, start_s, end_s, _time(row) or "", row.tag["label"], _score(row))))
+        stream.write(_csv_line((row.tag["uri"], start_s, end_s, _time(row) or "", row.tag["label"], _score(row))))
 
 
 def _write_json_lines(archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -> None:
     for row in _rows(archive, tags):
-        values = (row.name, row.tag["start_s"], row.tag["end_s"], _time(row), row.tag["label"], row.tag["score"])
-        text = json.dumps(dict(zip(_COLUMNS, values, strict=True)), ensure_ascii=False, allow_nan=False)
-        # What UTF-8 cannot hold, bytes of names that are not valid Unicode, becomes \udcXX, which JSON reads back.
-        stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
+        values = (row.tag["uri"], row.tag["start_s"], row.tag["end_s"], _time(row), row.tag["label"], row.tag["score"])
+        record = dict(zip(_COLUMNS, values, strict=True))
+        if row.name != row.tag["uri"]:
+            record["file_hex"] = row.name.encode("utf-8", "surrogateescape").hex()
+        stream.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
 
 def _write_parquet(_archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -> None:

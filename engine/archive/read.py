@@ -58,6 +58,8 @@ class Archive:
         self.folder = folder
         self.settings = settings
         self.labels = settings.labels
+        self._store = Store(folder, settings)
+        self._window_schema = window_schema(settings, {})
 
     def files(self, columns: Collection[str] | None = None) -> Iterator[Any]:
         """Give the recordings of the shards that are done, a pyarrow record batch at a time.
@@ -72,8 +74,8 @@ class Archive:
         ArchiveError
             A table is damaged.
         """
-        for path in self._shards():
-            yield from self._batches(path.with_suffix(".files.parquet"), columns)
+        for index in self._store.written():
+            yield from self._batches(self._store.files_path(index), file_schema({}), columns)
 
     def failures(self) -> Iterator[dict[str, Any]]:
         """Give the rows of ``files`` that have an error: recordings that could not be used, or not to their end."""
@@ -93,8 +95,8 @@ class Archive:
         ArchiveError
             A table is damaged.
         """
-        for path in self._shards():
-            yield from self._batches(path, columns)
+        for index in self._store.written():
+            yield from self._batches(self._store.windows_path(index), self._window_schema, columns)
 
     def tags(
         self, labels: Collection[str] | None = None, min_score: float | Mapping[str, float] | None = None
@@ -120,12 +122,13 @@ class Archive:
         ArchiveError
             A table is damaged.
         """
-        return self._all_tags(self._chosen(labels, min_score))
+        return self._all_tags(self.chosen(labels, min_score))
 
     def _all_tags(self, chosen: dict[str, float]) -> Iterator[Any]:
-        for path in self._shards():
-            names = self._names(path)
-            for batch in self._batches(path, ("file_id", "start_s", "end_s", "time", "scores")):
+        columns = ("file_id", "start_s", "end_s", "time", "scores")
+        for index in self._store.written():
+            names = self._names(index)
+            for batch in self._batches(self._store.windows_path(index), self._window_schema, columns):
                 yield from self._tags(batch, chosen, names)
 
     def _tags(self, batch: Any, chosen: dict[str, float], names: Mapping[int, str]) -> Iterator[Any]:
@@ -143,10 +146,8 @@ class Archive:
         columns_of = [taken["file_id"], uris, *windows, label_of.take(pa.array(places)), pa.array(scores[rows, places])]
         yield pa.record_batch(columns_of, schema=tags_schema())
 
-    def _chosen(
-        self, labels: Collection[str] | None, min_score: float | Mapping[str, float] | None
-    ) -> dict[str, float]:
-        """Return the labels that are wanted, each with the score from which."""
+    def chosen(self, labels: Collection[str] | None, min_score: float | Mapping[str, float] | None) -> dict[str, float]:
+        """Return the labels that ``tags`` gives for its parameters, each with the score from which; as it raises."""
         if not self.labels:
             raise ConfigError(f"expected an archive with tags, {self.folder} has embeddings only; run it with tags")
         if isinstance(labels, str):
@@ -160,16 +161,11 @@ class Archive:
             raise ConfigError(f"expected labels of {self.folder}, got {unknown}; it has {list(self.labels)}")
         return {label: score for label, score in least.items() if labels is None or label in labels}
 
-    def _names(self, path: Path) -> dict[int, str]:
-        batches = self._batches(path.with_suffix(".files.parquet"), ("file_id", "uri"))
+    def _names(self, index: int) -> dict[int, str]:
+        batches = self._batches(self._store.files_path(index), file_schema({}), ("file_id", "uri"))
         return {row["file_id"]: row["uri"] for batch in batches for row in batch.to_pylist()}
 
-    def _shards(self) -> list[Path]:
-        """Return the tables of windows that are done, in order; they take their names last."""
-        paths = (self.folder / "shards").glob("*.parquet")
-        return sorted(path for path in paths if path.stem.isdigit() and path.with_suffix(".files.parquet").exists())
-
-    def _batches(self, path: Path, columns: Collection[str] | None = None) -> Iterator[Any]:
+    def _batches(self, path: Path, schema: Any, columns: Collection[str] | None) -> Iterator[Any]:
         damaged = f"expected an intact table of this archive at {path}, got"
         remedy = "run again with --resume, which writes it anew"
         try:
@@ -178,8 +174,7 @@ class Archive:
                 if json.loads(settings) != self.settings.to_dict():
                     raise ArchiveError(f"{damaged} one of other settings; {remedy}")
                 # What stands at the end of a Parquet file has no checksum.
-                is_files = path.name.endswith(".files.parquet")
-                if not file.schema_arrow.equals(file_schema({}) if is_files else window_schema(self.settings, {})):
+                if not file.schema_arrow.equals(schema):
                     raise ArchiveError(f"{damaged} one with other columns; {remedy}")
                 names = file.schema_arrow.names if columns is None else list(columns)
                 unknown = sorted(set(names) - set(file.schema_arrow.names))
@@ -187,7 +182,14 @@ class Archive:
                     raise ConfigError(
                         f"expected columns among {file.schema_arrow.names}, got {unknown}; leave them out"
                     )
-                yield from file.iter_batches(_BATCH_ROWS, columns=names)
+                n_rows = 0
+                for batch in file.iter_batches(_BATCH_ROWS, columns=names):
+                    batch.validate()
+                    n_rows += len(batch)
+                    yield batch
+                # The header of a page has no checksum either, and may say that there is nothing in it.
+                if n_rows != file.metadata.num_rows:
+                    raise ArchiveError(f"{damaged} {n_rows} of {file.metadata.num_rows} rows; {remedy}")
         except (OSError, ValueError, pyarrow().ArrowException) as error:
             if isinstance(error, ConfigError):
                 raise

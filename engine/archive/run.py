@@ -1,4 +1,4 @@
-"""Running an archive on one machine, from its inputs to the tables."""
+"""Running an archive, from its inputs to the tables: in processes of this machine, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.archive.arrow import pyarrow
+from engine.archive.cluster import Actors, connected, resolve_device, resolve_workers
 from engine.archive.durable import PARTIAL, remove_partial, writing
+from engine.archive.exports import check_formats, remove_exports, write_exports
 from engine.archive.plan import Plan, make_shards, write_plan
+from engine.archive.processes import Processes
 from engine.archive.scan import scan
 from engine.archive.settings import PRODUCTS, settings_for
 from engine.archive.store import LOCK, Store, manifest_path
 from engine.archive.supervisor import Supervisor
+from engine.archive.uri import is_url
 from engine.errors import ArchiveError, Cancelled, ConfigError
 from engine.model import Model
 from engine.registry import find_model, model_names
@@ -23,11 +27,11 @@ from engine.threads import resolve_threads
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from engine.archive.items import Item
     from engine.archive.settings import ArchiveSettings
-    from engine.archive.supervisor import Progress
+    from engine.archive.supervisor import Crew, Progress
     from engine.model import Cancel
 
 _T = TypeVar("_T")
@@ -74,6 +78,9 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     time_pattern: str | None = None,
     device: str = "auto",
     workers: int | None = None,
+    ray: str | None = None,
+    formats: Collection[str] = (),
+    threshold: float | Mapping[str, float] | None = None,
     include: Collection[str] = (),
     exclude: Collection[str] = (),
     limit: int | None = None,
@@ -110,9 +117,18 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
         How names hold the time of a recording, in the codes of ``strptime``: "%d-%m-%Y %Hh%M" for "hut 06-04-2018
         19h17.wav". It goes before what the recorder wrote; None takes that, or a time as recorders write it in names.
     device : str
-        As for ``Tagger``.
+        As for ``Tagger``; with ``ray`` it is "auto", "cpu" or "cuda", and each worker is given a GPU of its own.
     workers : int or None
-        Processes; by default one for each CPU that this process may use.
+        Processes; by default one for each CPU that this process may use, or one for each CPU or GPU of the cluster.
+    ray : str or None
+        The address of a Ray cluster that does the work ("auto" on one of its machines), or "local" for one that is
+        started here and ended afterwards. Inputs and ``out`` must be there under the same names on all machines. Where
+        ``ray.init`` was called before, that cluster is used.
+    formats : collection of str
+        Of ``write_results``: tables for other programs, written from the finished shards into ``out`` as results.csv
+        and the like.
+    threshold : float or Mapping from label to float, optional
+        The score from which rows go into ``formats``; the shards hold every score.
     include, exclude : collection of str
         Patterns of names to take, and not to take.
     limit : int or None
@@ -134,7 +150,7 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     ------
     ConfigError
         Settings that make no sense or differ from the earlier run's, a folder that is not empty or that another run
-        writes, or pyarrow is missing.
+        writes, no cluster at the address, or a package is missing.
     ArchiveError
         The folder cannot be written, or workers cannot work.
     ModelError, DeviceError, AudioError
@@ -144,23 +160,22 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     began = time.perf_counter()
     pyarrow()
     resume = resume or retry_failed
-    folder = Path(out).absolute()
-    n_workers = resolve_threads(workers)
+    folder = _folder(out)
     begun = Plan(manifest_path(folder)) if resume and manifest_path(folder).exists() else None
     name = model if model is not None or begun is None else begun.model
     path = find_model(name).absolute()
-    with Model.open(path, device, threads=1) as opened:
-        device = opened.device
+    # On a cluster, the model's device is there and not here.
+    with Model.open(path, device if ray is None else "cpu", threads=1) as opened:
+        device = opened.device if ray is None else device
         settings = _settings(
             opened, begun, products, window_s=window_s, hop_s=hop_s, channel=channel, time_pattern=time_pattern
         )
+    check_formats(formats, threshold, settings.labels)
     items = _until(cancel, islice(scan(inputs, include, exclude), limit))
     store = Store(folder, settings)
-    _prepare(folder, resume=begun is not None)
-    with store.locked():
-        with writing(folder):
-            for place in (folder, store.shards):
-                remove_partial(place)
+    _prepare(store, resume=begun is not None)
+    with _crew(ray, path, device, workers, store) as (crew, n_workers), store.locked():
+        _sweep(store)
         if begun is None:
             stored = path.stem if name is None or name in model_names() else str(path)
             plan = write_plan(manifest_path(folder), settings, stored, make_shards(items))
@@ -170,7 +185,9 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
             manifest_path(folder).unlink()
             raise ArchiveError("expected recordings, got none from the inputs; check them and the patterns")
         done, pending, n_damaged = _divided(store, plan, retry_failed=retry_failed, cancel=cancel)
-        supervisor = Supervisor(store, plan, path, device, n_workers if device == "cpu" else 1)
+        if pending:
+            remove_exports(folder)
+        supervisor = Supervisor(store, plan, crew, n_workers)
         try:
             supervisor.run(pending, progress, cancel)
         except BaseException:
@@ -178,6 +195,8 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
                 store.gather(done | supervisor.done)
             raise
         n_failed = store.gather(done | supervisor.done)
+        _sweep(store)
+        write_exports(folder, formats, threshold)
     n_run = sum(plan.sizes[index] for index in pending)
     return Summary(folder, plan.n_items, n_failed, n_run, n_damaged, supervisor.audio_s, time.perf_counter() - began)
 
@@ -196,6 +215,28 @@ def plan_of(
         n_items += len(shard.items)
         n_bytes += sum(item.size or 0 for item in shard.items)
     return f"{n_items} recordings, {n_bytes / 1e9:.3f} GB, in {n_shards} shards"
+
+
+def _folder(out: str | os.PathLike[str]) -> Path:
+    if is_url(str(out)):
+        raise ConfigError(
+            f"expected a folder of a file system to write, got {str(out)!r}; tables take their names by renaming, "
+            "which object stores cannot: write to a folder and copy it there"
+        )
+    return Path(out).absolute()
+
+
+@contextlib.contextmanager
+def _crew(ray: str | None, model: Path, device: str, workers: int | None, store: Store) -> Iterator[tuple[Crew, int]]:
+    """Give where the workers come from, and how many there shall be."""
+    if ray is None:
+        n_workers = resolve_threads(workers)
+        yield Processes(model, device, store.folder, store.settings), n_workers if device == "cpu" else 1
+        return
+    with connected(ray, workers):
+        device = resolve_device(device)
+        with contextlib.closing(Actors(model, device, store.folder, store.settings)) as actors:
+            yield actors, resolve_workers(workers, device)
 
 
 def _settings(
@@ -230,12 +271,14 @@ def _settings(
     return ours
 
 
-def _prepare(folder: Path, *, resume: bool) -> None:
+def _prepare(store: Store, *, resume: bool) -> None:
+    folder = store.folder
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "shards").mkdir(exist_ok=True)
+        for place in (folder, *store.table_folders):
+            place.mkdir(parents=True, exist_ok=True)
         # A run that ended before its plan was written has left nothing else.
-        occupied = any(path.name not in (LOCK, "shards") and path.suffix != PARTIAL for path in folder.iterdir())
+        ours = {LOCK, *(place.name for place in store.table_folders)}
+        occupied = any(path.name not in ours and path.suffix != PARTIAL for path in folder.iterdir())
     except OSError as error:
         raise ArchiveError(
             f"expected a folder to write at {folder}, got {error.strerror}; change its permissions or choose another"
@@ -243,6 +286,13 @@ def _prepare(folder: Path, *, resume: bool) -> None:
     if occupied and not resume:
         hint = "go on with --resume" if manifest_path(folder).exists() else "empty it"
         raise ConfigError(f"expected a new folder, {folder} is not empty; {hint}, or choose another")
+
+
+def _sweep(store: Store) -> None:
+    """Remove what workers that were killed have left of their files."""
+    with writing(store.folder):
+        for place in (store.folder, *store.table_folders):
+            remove_partial(place)
 
 
 def _extended(folder: Path, items: Iterable[Item]) -> Plan:

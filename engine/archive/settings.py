@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.options import CallOptions
 
 PRODUCTS = ("tags", "embeddings")
+INDEX = "index"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,8 @@ def settings_for(
     ----------
     model : Model
     products : collection of str
-        "tags", "embeddings" or both; what the model does not give is left out when both are asked for.
+        "tags", "embeddings" or both; what the model does not give is left out when both are asked for. "index" means
+        the embeddings that ``engine.Index`` searches.
     window_s, hop_s : float or None
         The card's by default.
     channel : int or None
@@ -117,8 +119,10 @@ def settings_for(
     card = model.card
     if time_pattern is not None:
         name_expression(time_pattern)
-    if not products or not set(products) <= set(PRODUCTS):
-        raise ConfigError(f"expected products among {list(PRODUCTS)}, got {sorted(products)}; choose some of them")
+    # An index is made of embeddings: engine.Index gathers them when it opens the archive.
+    products = {"embeddings" if product == INDEX else product for product in products}
+    if not products or not products <= set(PRODUCTS):
+        raise ConfigError(f"expected products among {[*PRODUCTS, INDEX]}, got {sorted(products)}; choose some of them")
     given = {"tags": bool(card.labels), "embeddings": card.embedding_size is not None}
     wanted = {product for product in products if given[product]}
     if not wanted or (len(set(products)) == 1 and not given[next(iter(products))]):

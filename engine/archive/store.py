@@ -1,8 +1,8 @@
 """The folder of an archive: where everything lies, what is done, and who may write.
 
 OUT/manifest.jsonl            the plan
-OUT/shards/000000.parquet     windows of shard 0; there when the shard is done, and not before
-OUT/shards/000000.files.parquet
+OUT/windows/000000.parquet    windows of shard 0; there when the shard is done, and not before
+OUT/files/000000.parquet      recordings of shard 0
 OUT/files.parquet             all recordings, gathered from the shards
 OUT/failed.jsonl              those that could not be used
 OUT/lock                      held by the run that writes
@@ -13,15 +13,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import platform
 from typing import TYPE_CHECKING, Any
 
 from engine.archive.arrow import parquet, pyarrow
 from engine.archive.durable import replace_file, replace_path, writing
+from engine.archive.locks import file_lock
 from engine.archive.plan import Plan
 from engine.archive.tables import file_schema, gathered_schema, read_files, with_duplicates, write_files
-from engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -32,6 +30,8 @@ if TYPE_CHECKING:
     from engine.archive.tables import FileRow
 
 LOCK = "lock"
+# The folders of tables: one of each for every shard, under the same name.
+WINDOWS, FILES = "windows", "files"
 SHARD_KEY, SETTINGS_KEY, WINDOWS_KEY = "engine.shard", "engine.settings", "engine.windows_sha256"
 
 
@@ -42,11 +42,16 @@ class Store:
     ----------
     folder : Path
     settings : ArchiveSettings
+
+    Attributes
+    ----------
+    table_folders : tuple of Path
+        What holds the tables of the shards.
     """
 
     def __init__(self, folder: Path, settings: ArchiveSettings) -> None:
         self.folder = folder
-        self.shards = folder / "shards"
+        self.table_folders = (folder / WINDOWS, folder / FILES)
         self.settings = settings
 
     @classmethod
@@ -57,11 +62,19 @@ class Store:
 
     def windows_path(self, index: int) -> Path:
         """Return where the windows of a shard lie."""
-        return self.shards / f"{index:06d}.parquet"
+        return self.folder / WINDOWS / f"{index:06d}.parquet"
 
     def files_path(self, index: int) -> Path:
         """Return where the recordings of a shard lie."""
-        return self.shards / f"{index:06d}.files.parquet"
+        return self.folder / FILES / f"{index:06d}.parquet"
+
+    def written(self) -> list[int]:
+        """Return the shards that have both tables, in order; whether they are intact is not looked at."""
+        windows, files = (
+            {int(path.stem) for path in folder.glob("*.parquet") if path.stem.isdigit()}
+            for folder in self.table_folders
+        )
+        return sorted(windows & files)
 
     def metadata(self, shard: Shard) -> dict[str, str]:
         """Return what the tables of a shard say about themselves."""
@@ -133,20 +146,9 @@ class Store:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the archive for writing; a ConfigError where another run does. A run that was killed holds nothing."""
-        with writing(self.folder):
-            file = (self.folder / LOCK).open("a+b")
-        with file:
-            if not _try_lock(file.fileno()):
-                file.seek(0)
-                holder = file.read(200).decode(errors="replace").strip() or "unknown"
-                raise ConfigError(
-                    f"expected to write {self.folder} alone, another run does ({holder}); wait for it or choose "
-                    "another folder"
-                )
-            with writing(self.folder):
-                file.truncate(0)
-                file.write(f"process {os.getpid()} on {platform.node()}\n".encode())
-                file.flush()
+        with file_lock(
+            self.folder / LOCK, f"expected to write {self.folder} alone", "wait for it or choose another folder"
+        ):
             yield
 
 
@@ -173,8 +175,8 @@ def _failure(row: dict[str, Any]) -> bytes:
 def _checked_metadata(path: Path) -> dict[bytes, bytes]:
     """Return what a table says about itself; every page of it is read, and has the checksum it was written with."""
     with parquet().ParquetFile(path, page_checksum_verification=True) as file:
-        for _ in file.iter_batches():
-            pass
+        # A page's header has no checksum, and may say that there is nothing in it.
+        file.read().validate(full=True)
         # What stands at the end of a Parquet file has no checksum.
         if not file.schema_arrow.equals(file_schema({})):
             raise ValueError("the columns are others")
@@ -184,22 +186,3 @@ def _checked_metadata(path: Path) -> dict[bytes, bytes]:
 def _sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _try_lock(handle: int) -> bool:
-    """Lock an open file until it is closed, or the process ends; False where another process has it."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            locking: Any = msvcrt
-            # A byte that nothing is written to: others may not read what is locked.
-            os.lseek(handle, 1 << 30, os.SEEK_SET)
-            locking.locking(handle, locking.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

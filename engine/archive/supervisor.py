@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import multiprocessing.connection
 import shlex
-import signal
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from engine.archive.worker import Begun, ItemDone, Ready, ShardDone, Stopped, Task, work
+from engine.archive.worker import Begun, ItemDone, Ready, ShardDone, Stopped, Task
 from engine.errors import ArchiveError, Cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from multiprocessing.connection import Connection
-    from multiprocessing.process import BaseProcess
-    from pathlib import Path
 
     from engine.archive.plan import Plan
     from engine.archive.store import Store
@@ -28,9 +23,11 @@ if TYPE_CHECKING:
 
 # When workers have died over a recording so often, it is left out.
 DEATHS_ALLOWED = 3
+# When workers have died over a shard so often with none of its recordings in work, it cannot be written.
+SHARD_DEATHS_ALLOWED = 10
 # When so many recordings have killed their workers, for each worker and with none done in between, it is not them.
 KILLERS_IN_A_ROW = 5
-# When so many workers have died before they had the model open, none will get there.
+# When so many workers have died before they had the model open, for each that is wanted, none will get there.
 STILLBORN_ALLOWED = 3
 TICK_S = 0.25
 # What a worker gets to finish a window when it is told to stop.
@@ -62,10 +59,40 @@ class Progress:
     eta_s: float | None
 
 
+class Worker(Protocol):
+    """One that does shards, wherever it is."""
+
+    @property
+    def connection(self) -> Connection | None:
+        """The way to it, over which ``engine.archive.worker.work`` talks; None while it is not there yet."""
+
+    @property
+    def handles(self) -> list[Any]:
+        """What ``multiprocessing.connection.wait`` is to wait for."""
+
+    def is_alive(self) -> bool:
+        """Return whether it has not ended."""
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for its end, but no longer than this."""
+
+    def kill(self) -> None:
+        """End it by force."""
+
+    def cause(self) -> str:
+        """Return why it ended, once its connection has."""
+
+
+class Crew(Protocol):
+    """Where workers come from."""
+
+    def hire(self) -> Worker:
+        """Get another one."""
+
+
 @dataclass(eq=False)
-class _Worker:
-    process: BaseProcess
-    connection: Connection
+class _Member:
+    worker: Worker
     ready: bool = False
     task: Task | None = None
     # The recording in work, and what of the shard is done, which a death undoes.
@@ -76,15 +103,15 @@ class _Worker:
 
 
 class Supervisor:
-    """Runs shards in worker processes; a worker that dies is replaced, and its shard done again.
+    """Has shards done by workers; one that dies is replaced, and its shard done again.
 
     Parameters
     ----------
     store : Store
     plan : Plan
-    model : Path
-    device : str
+    crew : Crew
     workers : int
+        How many of it.
 
     Attributes
     ----------
@@ -94,21 +121,21 @@ class Supervisor:
         Sound that was read for them, in seconds.
     """
 
-    def __init__(self, store: Store, plan: Plan, model: Path, device: str, workers: int) -> None:
+    def __init__(self, store: Store, plan: Plan, crew: Crew, workers: int) -> None:
         self.done: set[int] = set()
         self.audio_s = 0.0
         self._store = store
         self._plan = plan
-        self._model = model
-        self._device = device
+        self._crew = crew
         self._workers = workers
         self._n_run = 0
         self._n_failed = 0
         self._deaths: Counter[int] = Counter()
+        self._shard_deaths: Counter[int] = Counter()
         self._excluded: dict[int, str] = {}
         self._deaths_in_a_row = 0
         self._stillborn = 0
-        self._team: list[_Worker] = []
+        self._team: list[_Member] = []
 
     def run(
         self,
@@ -142,135 +169,122 @@ class Supervisor:
                         f"-o {shlex.quote(str(self._store.folder))} --resume"
                     )
                 while len(self._team) < min(self._workers, len(waiting) + len(self._busy())):
-                    self._start()
-                for worker in list(self._team):
-                    self._hear(worker, waiting)
+                    self._team.append(_Member(self._crew.hire()))
+                for member in list(self._team):
+                    self._hear(member, waiting)
                 if progress is not None:
                     progress(self._progress(n_pending, time.perf_counter() - began))
-                handles = [handle for worker in self._team for handle in (worker.connection, worker.process.sentinel)]
-                multiprocessing.connection.wait(handles, TICK_S)
+                handles = [handle for member in self._team for handle in member.worker.handles]
+                if handles:
+                    multiprocessing.connection.wait(handles, TICK_S)
+                else:
+                    time.sleep(TICK_S)
         finally:
             self._dismiss()
 
-    def _busy(self) -> list[_Worker]:
-        return [worker for worker in self._team if worker.task]
+    def _busy(self) -> list[_Member]:
+        return [member for member in self._team if member.task]
 
-    def _start(self) -> None:
-        # A new interpreter, not a fork: neither onnxruntime nor CUDA survive one, and nothing is inherited by accident.
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=work,
-            args=(theirs, self._model, self._device, self._store.folder, self._store.settings),
-            name="engine-archive",
-            daemon=True,
-        )
-        with _without_interrupts():
-            process.start()
-        # With our copy closed, the connection ends when the worker does.
-        theirs.close()
-        self._team.append(_Worker(process, ours))
-
-    def _hear(self, worker: _Worker, waiting: deque[tuple[int, bool]]) -> None:
+    def _hear(self, member: _Member, waiting: deque[tuple[int, bool]]) -> None:
         """Take what a worker has said, and give it a shard if it has none."""
+        connection = member.worker.connection
+        if connection is None:
+            if not member.worker.is_alive():
+                self._bury(member, waiting)
+            return
         try:
-            while worker.connection.poll():
-                self._take(worker, worker.connection.recv())
+            while connection.poll():
+                self._take(member, connection.recv())
             # Also a worker that had nothing left to do: the shard of one that died may have come back.
-            if worker.ready and worker.task is None and waiting:
-                self._give(worker, waiting)
+            if member.ready and member.task is None and waiting:
+                self._give(member, connection, waiting)
         except (EOFError, OSError):
-            self._bury(worker, waiting)
+            self._bury(member, waiting)
 
-    def _take(self, worker: _Worker, message: object) -> None:
+    def _take(self, member: _Member, message: object) -> None:
         match message:
             case Begun(file_id):
-                worker.file_id = file_id
+                member.file_id = file_id
             case ItemDone(audio_s, failed):
-                if worker.file_id not in self._excluded:
+                if member.file_id not in self._excluded:
                     self._deaths_in_a_row = 0
-                worker.file_id = None
-                worker.n_done, worker.n_failed = worker.n_done + 1, worker.n_failed + failed
-                worker.audio_s += audio_s
+                member.file_id = None
+                member.n_done, member.n_failed = member.n_done + 1, member.n_failed + failed
+                member.audio_s += audio_s
             case Stopped(reason):
                 raise ArchiveError(reason)
             case Ready():
-                worker.ready = True
+                member.ready = True
                 self._stillborn = 0
             case ShardDone():
-                if worker.task is not None:
-                    self.done.add(worker.task.shard.index)
-                self._n_run, self._n_failed = self._n_run + worker.n_done, self._n_failed + worker.n_failed
-                self.audio_s += worker.audio_s
-                worker.task, worker.n_done, worker.n_failed, worker.audio_s = None, 0, 0, 0.0
+                if member.task is not None:
+                    self.done.add(member.task.shard.index)
+                self._n_run, self._n_failed = self._n_run + member.n_done, self._n_failed + member.n_failed
+                self.audio_s += member.audio_s
+                member.task, member.n_done, member.n_failed, member.audio_s = None, 0, 0, 0.0
 
-    def _give(self, worker: _Worker, waiting: deque[tuple[int, bool]]) -> None:
+    def _give(self, member: _Member, connection: Connection, waiting: deque[tuple[int, bool]]) -> None:
         index, retry = waiting.popleft()
-        worker.task = Task(self._plan[index], retry, dict(self._excluded))
-        worker.connection.send(worker.task)
+        member.task = Task(self._plan[index], retry, dict(self._excluded))
+        connection.send(member.task)
 
-    def _bury(self, worker: _Worker, waiting: deque[tuple[int, bool]]) -> None:
-        self._team.remove(worker)
-        worker.connection.close()
-        worker.process.join(GRACE_S)
-        code = worker.process.exitcode
-        if not worker.ready:
+    def _bury(self, member: _Member, waiting: deque[tuple[int, bool]]) -> None:
+        self._team.remove(member)
+        if member.worker.connection is not None:
+            member.worker.connection.close()
+        cause = member.worker.cause()
+        if not member.ready:
             self._stillborn += 1
-            if self._stillborn >= STILLBORN_ALLOWED:
+            if self._stillborn >= STILLBORN_ALLOWED * self._workers:
                 raise ArchiveError(
-                    f"expected workers to start, {STILLBORN_ALLOWED} ended before that (exit code {code}); check the "
+                    f"expected workers to start, {self._stillborn} ended before that ({cause}); check the "
                     'memory, and put the run of a script of your own under if __name__ == "__main__":'
                 )
-        if worker.task is None:
+        if member.task is None:
             return
-        waiting.appendleft((worker.task.shard.index, worker.task.retry))
+        waiting.appendleft((member.task.shard.index, member.task.retry))
         self._deaths_in_a_row += 1
         if self._deaths_in_a_row >= DEATHS_ALLOWED * KILLERS_IN_A_ROW * self._workers:
             raise ArchiveError(
-                f"expected workers to live, {self._deaths_in_a_row} died in a row (exit code {code}), whatever they "
+                f"expected workers to live, {self._deaths_in_a_row} died in a row ({cause}), whatever they "
                 "worked on; check the memory, then run again with --resume"
             )
-        if worker.file_id is not None:
-            self._deaths[worker.file_id] += 1
-            if self._deaths[worker.file_id] >= DEATHS_ALLOWED:
-                self._excluded[worker.file_id] = (
-                    f"expected a recording that can be read, {DEATHS_ALLOWED} processes died over it (exit code "
-                    f"{code}); look at it on its own"
+        if member.file_id is None:
+            self._shard_deaths[member.task.shard.index] += 1
+            if self._shard_deaths[member.task.shard.index] >= SHARD_DEATHS_ALLOWED:
+                raise ArchiveError(
+                    f"expected shard {member.task.shard.index} to be written, {SHARD_DEATHS_ALLOWED} workers died over "
+                    f"it ({cause}), whatever recording they were at; check the memory, then run again with --resume"
+                )
+        else:
+            self._deaths[member.file_id] += 1
+            if self._deaths[member.file_id] >= DEATHS_ALLOWED:
+                self._excluded[member.file_id] = (
+                    f"expected a recording that can be read, {DEATHS_ALLOWED} workers died over it ({cause}); "
+                    "look at it on its own"
                 )
 
     def _progress(self, n_pending: int, elapsed_s: float) -> Progress:
-        n_run = self._n_run + sum(worker.n_done for worker in self._team)
-        n_failed = self._n_failed + sum(worker.n_failed for worker in self._team)
-        audio_s = self.audio_s + sum(worker.audio_s for worker in self._team)
+        n_run = self._n_run + sum(member.n_done for member in self._team)
+        n_failed = self._n_failed + sum(member.n_failed for member in self._team)
+        audio_s = self.audio_s + sum(member.audio_s for member in self._team)
         eta_s = elapsed_s / n_run * (n_pending - n_run) if n_run else None
         n_items = self._plan.n_items
         return Progress(n_items - n_pending + n_run, n_items, n_failed, audio_s, elapsed_s, eta_s)
 
     def _dismiss(self) -> None:
         """End the workers: those that are idle at once, those in work at their next window, the rest by force."""
-        for worker in self._team:
+        for member in self._team:
+            if member.worker.connection is None:
+                member.worker.kill()
+                continue
             with contextlib.suppress(OSError):
-                worker.connection.send(None)
+                member.worker.connection.send(None)
         until = time.monotonic() + GRACE_S
-        for worker in self._team:
-            worker.process.join(max(0.0, until - time.monotonic()))
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-            worker.connection.close()
+        for member in self._team:
+            member.worker.join(max(0.0, until - time.monotonic()))
+            if member.worker.is_alive():
+                member.worker.kill()
+            if member.worker.connection is not None:
+                member.worker.connection.close()
         self._team.clear()
-
-
-@contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Let processes that are started here never see Ctrl-C, which reaches all of a terminal: the run decides."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # Starting the tracker of multiprocessing would let the signal through again.
-    resource_tracker.ensure_running()
-    kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, kept)

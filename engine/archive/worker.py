@@ -1,8 +1,7 @@
-"""A process that does shards: started by a run, and expendable."""
+"""What a worker does: shards, one after another, as they come over a connection. It is expendable."""
 
 from __future__ import annotations
 
-import signal
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -68,8 +67,6 @@ class Stopped:
 
 def work(connection: Connection, model: Path, device: str, folder: Path, settings: ArchiveSettings) -> None:
     """Do the shards that come over the connection, until it says None or is closed at the other end."""
-    # Ctrl-C reaches every process of a terminal; the run decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         opened = Model.open(model, device, threads=1)
         if (opened.card.model_sha256, opened.card.card_sha256) != (settings.model_sha256, settings.card_sha256):

@@ -10,7 +10,9 @@ import click
 from engine.cli.archive import archive
 from engine.cli.bench import bench
 from engine.cli.doctor import doctor
+from engine.cli.index import index
 from engine.cli.models import models
+from engine.cli.search import search
 from engine.cli.tag import tag
 from engine.cli.teach import teach
 from engine.errors import Cancelled, ConfigError, EngineError
@@ -43,6 +45,8 @@ def cli() -> None:
 cli.add_command(tag)
 cli.add_command(models)
 cli.add_command(archive)
+cli.add_command(index)
+cli.add_command(search)
 cli.add_command(doctor)
 cli.add_command(bench)
 cli.add_command(teach)

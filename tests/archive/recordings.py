@@ -41,7 +41,8 @@ def shard_of(paths, index=0, first=0):
 
 def store_in(folder, settings):
     store = Store(folder, settings)
-    store.shards.mkdir(parents=True, exist_ok=True)
+    for place in store.table_folders:
+        place.mkdir(parents=True, exist_ok=True)
     return store
 
 
@@ -65,8 +66,7 @@ def do_shard(model, shard, store, *, retry=False, excluded=None, cancel=None):
 
 def windows_in(out):
     """Return the windows of all shards, in order."""
-    paths = sorted(path for path in (out / "shards").glob("*.parquet") if not path.name.endswith(".files.parquet"))
-    return [row for path in paths for row in pq.read_table(path).to_pylist()]
+    return [row for path in sorted((out / "windows").glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
 
 
 def files_in(out):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import itertools
 import json
 import os
 import random
@@ -14,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from engine.archive import run as run_archive
@@ -190,7 +193,7 @@ def test_a_recording_that_kills_its_worker(tiny, tmp_path):
     assert [row["n_windows"] for row in rows] == [1] * 5 + [0] + [1] * 6
     (failed,) = map(json.loads, (tmp_path / "out" / "failed.jsonl").read_text().splitlines())
     assert (failed["path"], failed["stage"], failed["type"]) == (rows[5]["uri"], "worker", "Died")
-    assert "3 processes died over it (exit code -9)" in failed["message"]
+    assert "3 workers died over it (exit code -9)" in failed["message"]
     # Where it no longer kills, it can be tried again.
     code, said = finish(start("-o", tmp_path / "out", "--retry-failed"))
     assert code == 0, said
@@ -217,14 +220,53 @@ def test_recordings_that_vanish_are_failures_until_they_are_back(undisturbed, ti
     assert same(tmp_path / "out", undisturbed)
 
 
+# Every look at the clock finds it a minute further back.
+BACKWARDS = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+
+static long looks;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int (*real)(clockid_t, struct timespec *);
+    *(void **)&real = dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, now);
+    if (clock == CLOCK_REALTIME) now->tv_sec -= 60 * __sync_add_and_fetch(&looks, 1);
+    return result;
+}
+"""
+
+
+def test_a_clock_that_goes_backwards(undisturbed, tiny, tmp_path):
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    (tmp_path / "clock.c").write_text(BACKWARDS)
+    command = [compiler, "-shared", "-fPIC", "-o", tmp_path / "clock.so", tmp_path / "clock.c", "-ldl"]
+    subprocess.run(command, check=True)
+    env = os.environ | {"LD_PRELOAD": str(tmp_path / "clock.so")}
+    out = tmp_path / "out"
+    code, said = finish(start(undisturbed / "in", "-o", out, "--model", tiny, *OPTIONS, "--limit", "150", env=env))
+    assert code == 0, said
+    assert files_in(out) == files_in(undisturbed / "out")[:150]
+    windows = windows_in(out)
+    assert windows == windows_in(undisturbed / "out")[: len(windows)]
+    done = pq.read_table(out / "files.parquet")["done_at"].to_pylist()
+    assert any(later < earlier for earlier, later in itertools.pairwise(done))
+    # And a run by another clock finds all of it done.
+    assert "0 of them now" in resume(out)[1]
+
+
 def test_a_damaged_shard_is_found_and_done_again(undisturbed, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(undisturbed / "out", out)
-    path = out / "shards" / "000002.parquet"
+    path = out / "windows" / "000002.parquet"
     whole = bytearray(path.read_bytes())
     whole[len(whole) // 3] ^= 1
     path.write_bytes(whole)
-    (out / "shards" / "000003.files.parquet").write_bytes(b"PAR1")
+    (out / "files" / "000003.parquet").write_bytes(b"PAR1")
     code, said = resume(out)
     assert code == 0, said
     assert f"{N_CLIPS - 256} of them now" in said
@@ -287,9 +329,9 @@ def test_a_full_disk_and_one_that_may_not_be_written(undisturbed, tiny, small_di
     assert code == 1
     assert f"expected to write {out}" in one_sentence(said)
     assert "No space left on device; make room or" in said
-    finished = {path.name: path.read_bytes() for path in (out / "shards").iterdir()}
-    assert {"000000.parquet", "000000.files.parquet"} <= set(finished)
-    assert not any(name.endswith(".partial") for name in finished)
+    finished = {path.relative_to(out): path.read_bytes() for path in out.glob("*/*")}
+    assert {Path("windows/000000.parquet"), Path("files/000000.parquet")} <= set(finished)
+    assert not any(path.suffix == ".partial" for path in finished)
     remount("size=10m,ro")
     code, said = resume(out)
     assert code == 1
@@ -297,11 +339,35 @@ def test_a_full_disk_and_one_that_may_not_be_written(undisturbed, tiny, small_di
     remount("size=10m,rw")
     code, said = resume(out)
     assert code == 0, said
-    assert all((out / "shards" / name).read_bytes() == data for name, data in finished.items() if pairs(name, finished))
+    both = {path.name for path in finished if path.parent.name == "windows"}
+    assert all((out / path).read_bytes() == data for path, data in finished.items() if path.name in both)
     assert same(out, undisturbed)
 
 
-def pairs(name, finished):
-    """Return whether both tables of a shard are there."""
-    index = name.partition(".")[0]
-    return {f"{index}.parquet", f"{index}.files.parquet"} <= set(finished)
+@pytest.mark.slow
+def test_a_hundred_thousand_tiny_recordings(tiny, tmp_path):
+    """About three minutes: ``pytest -m slow tests/archive/test_faults.py -k hundred``."""
+    n_clips = 100_000
+    (clip,) = write_clips(tmp_path, 1, 0.05)
+    (tmp_path / "in").mkdir()
+    for k in range(n_clips):
+        os.link(clip, tmp_path / "in" / f"{k:06}.wav")
+    began = time.monotonic()
+    process = start(tmp_path / "in", "-o", tmp_path / "out", "--model", tiny, "--workers", "2")
+    until((tmp_path / "out" / "manifest.jsonl").exists, process)
+    assert time.monotonic() - began < 60
+    peaks = {}
+    while process.poll() is None:
+        for pid in [process.pid, *workers_of(process)]:
+            with contextlib.suppress(OSError, IndexError):
+                status = Path(f"/proc/{pid}/status").read_text()
+                peaks[pid] = int(status.split("VmHWM:")[1].split()[0]) / 1024
+        time.sleep(0.5)
+    code, said = finish(process)
+    assert code == 0, said
+    print(f"{time.monotonic() - began:.0f} s, peaks of {sorted(map(round, peaks.values()))} MB")  # noqa: T201
+    assert max(peaks.values()) < 300
+    rows = pq.read_table(tmp_path / "out" / "files.parquet", columns=["n_windows", "duplicate_of"])
+    assert rows.num_rows == n_clips
+    assert set(rows["n_windows"].to_pylist()) == {1}
+    assert rows["duplicate_of"].null_count == 1

@@ -60,9 +60,9 @@ def same_times(found, row):
 
 
 def test_csv(out, expected):
-    text = written(out, "csv", min_score=0.3).decode("utf-8", "surrogateescape")
+    text = written(out, "csv", min_score=0.3).decode()
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    assert [(row["file"], row["label"]) for row in rows] == [(row["file"], row["label"]) for row in expected]
+    assert [(row["file"], row["label"]) for row in rows] == [(row["uri"], row["label"]) for row in expected]
     for found, row in zip(rows, expected, strict=True):
         same_times(found, row)
         assert found["time"] == ("" if row["time"] is None else row["time"].isoformat())
@@ -71,7 +71,9 @@ def test_csv(out, expected):
 
 def test_json_lines(out, expected):
     rows = [json.loads(line) for line in written(out, "jsonl", min_score=0.3).decode().splitlines()]
-    assert [(row["file"], row["label"]) for row in rows] == [(row["file"], row["label"]) for row in expected]
+    names = [os.fsdecode(bytes.fromhex(row["file_hex"])) if "file_hex" in row else row["file"] for row in rows]
+    assert names == [row["file"] for row in expected]
+    assert [(row["file"], row["label"]) for row in rows] == [(row["uri"], row["label"]) for row in expected]
     for found, row in zip(rows, expected, strict=True):
         same_times(found, row)
         assert found["time"] == (row["time"] and row["time"].isoformat())
@@ -107,6 +109,64 @@ def test_audacity(out, expected):
         line.split("\t") for line in written(out, "raven", min_score=0.3).decode("utf-8", "replace").split("\n")[1:-1]
     ]
     assert lines == [[row[3], row[4], label["label"]] for row, label in zip(raven, expected, strict=True)]
+
+
+def same_in_a_frame(frame, expected):
+    assert list(frame["label"]) == [row["label"] for row in expected]
+    assert list(frame["start_s"]) == pytest.approx([row["start_s"] for row in expected], abs=5e-7)
+    assert list(frame["end_s"]) == pytest.approx([row["end_s"] for row in expected], abs=5e-7)
+    assert list(frame["score"]) == pytest.approx([row["score"] for row in expected], rel=5e-6)
+
+
+def test_pandas_reads_them(out, expected):
+    pandas = pytest.importorskip("pandas")
+    text = io.StringIO(written(out, "csv", min_score=0.3).decode(), newline="")
+    frames = [
+        pandas.read_csv(text, lineterminator="\n", parse_dates=["time"]),
+        pandas.read_json(io.BytesIO(written(out, "jsonl", min_score=0.3)), lines=True, dtype=False),
+        pandas.read_parquet(io.BytesIO(written(out, "parquet", min_score=0.3))),
+    ]
+    times = [row["time"] for row in expected]
+    for frame in frames:
+        frame["time"] = pandas.to_datetime(frame["time"])
+        same_in_a_frame(frame, expected)
+        assert [None if pandas.isna(time) else time.to_pydatetime() for time in frame["time"]] == times
+    raven = io.BytesIO(written(out, "raven", min_score=0.3))
+    raven = pandas.read_csv(raven, sep="\t", quoting=csv.QUOTE_NONE, encoding_errors="replace")
+    assert list(raven["Annotation"]) == [row["label"] for row in expected]
+    assert list(raven["File Offset (s)"]) == pytest.approx([row["start_s"] for row in expected], abs=5e-7)
+    tracks = io.BytesIO(written(out, "audacity", min_score=0.3))
+    tracks = pandas.read_csv(tracks, sep="\t", header=None, quoting=csv.QUOTE_NONE)
+    assert list(tracks[2]) == [row["label"] for row in expected]
+    assert list(tracks[0]) == pytest.approx(list(raven["Begin Time (s)"]))
+    # The tables of the archive themselves.
+    windows = pandas.read_parquet(out / "windows")
+    files = pandas.read_parquet(out / "files.parquet")
+    assert len(windows) == files["n_windows"].sum()
+    assert set(windows["file_id"]) == set(files.loc[files["error"].isna(), "file_id"])
+
+
+def test_duckdb_reads_them(out, expected, tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    for kind, suffix, reader in (
+        ("csv", "csv", "read_csv('{}', header = true, delim = ',', quote = '\"', escape = '\"', encoding = 'utf-8')"),
+        ("jsonl", "jsonl", "read_json('{}')"),
+        ("parquet", "parquet", "'{}'"),
+    ):
+        path = tmp_path / f"results.{suffix}"
+        path.write_bytes(written(out, kind, min_score=0.3))
+        rows = duckdb.sql(f"SELECT label, start_s, end_s, score, time FROM {reader.format(path)}").fetchall()
+        assert [row[0] for row in rows] == [row["label"] for row in expected]
+        assert [row[3] for row in rows] == pytest.approx([row["score"] for row in expected], rel=5e-6)
+        assert {row[4] and str(row[4]) for row in rows} >= {"2019-05-22 00:00:00", None}
+    query = f"""
+        SELECT uri, start_s, scores[2] AS low FROM '{out}/windows/*.parquet' JOIN '{out}/files.parquet' USING (file_id)
+        WHERE low > 0.3 ORDER BY file_id, start_s
+    """
+    second = open_archive(out).labels[1]
+    assert duckdb.sql(query).fetchall() == [
+        (row["uri"], row["start_s"], pytest.approx(row["score"])) for row in expected if row["label"] == second
+    ]
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -76,7 +76,7 @@ def test_windows_do_not_depend_on_where_a_recording_lies(archived):
     out, expected = archived
     found = rows(out)
     by_file = defaultdict(list)
-    for window in pq.read_table(out / "shards" / "000000.parquet").to_pylist():
+    for window in pq.read_table(out / "windows" / "000000.parquet").to_pylist():
         by_file[window["file_id"]].append((window["start_s"], window["end_s"], window["scores"]))
     good = [by_file[found[name]["file_id"]] for name, data in expected.items() if data is GOOD]
     assert good[0]

@@ -77,7 +77,7 @@ def test_labels_and_settings(out):
     archive = open_archive(out)
     assert archive.labels == LABELS
     assert archive.settings.sample_rate == RATE
-    assert len(list((out / "shards").glob("*.files.parquet"))) == 2
+    assert len(list((out / "files").glob("*.parquet"))) == 2
 
 
 def test_windows_are_the_taggers(out, expected):
@@ -171,7 +171,7 @@ def test_an_archive_without_tags(tmp_path, model, clips):
 
 def test_an_archive_that_is_not_finished(damaged, expected, out):
     whole = rows_of(open_archive(out).windows())
-    (damaged / "shards" / "000001.parquet").unlink()
+    (damaged / "windows" / "000001.parquet").unlink()
     (damaged / "files.parquet").unlink()
     archive = open_archive(damaged)
     part = rows_of(archive.windows())
@@ -180,9 +180,9 @@ def test_an_archive_that_is_not_finished(damaged, expected, out):
     assert {row["file_id"] for row in rows_of(archive.files())} >= {row["file_id"] for row in part}
 
 
-@pytest.mark.parametrize("name", ["000001.parquet", "000001.files.parquet"])
-def test_tables_that_are_cut_are_said_and_not_skipped(damaged, name):
-    path = damaged / "shards" / name
+@pytest.mark.parametrize("table", ["windows", "files"])
+def test_tables_that_are_cut_are_said_and_not_skipped(damaged, table):
+    path = damaged / table / "000001.parquet"
     data = path.read_bytes()
     for broken in (data[:-20], b"", data[: len(data) // 2]):
         path.write_bytes(broken)
@@ -191,9 +191,9 @@ def test_tables_that_are_cut_are_said_and_not_skipped(damaged, name):
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "table"), [("000001.parquet", "windows"), ("000001.files.parquet", "files")])
-def test_damage_in_any_column_is_said(damaged, name, table):
-    path = damaged / "shards" / name
+@pytest.mark.parametrize("table", ["windows", "files"])
+def test_damage_in_any_column_is_said(damaged, table):
+    path = damaged / table / "000001.parquet"
     data = path.read_bytes()
     chunks = pq.ParquetFile(path).metadata.row_group(0)
     for k in range(chunks.num_columns):
@@ -207,7 +207,7 @@ def test_damage_in_any_column_is_said(damaged, name, table):
 
 
 def test_tables_of_another_run_are_refused(damaged):
-    path = damaged / "shards" / "000000.parquet"
+    path = damaged / "windows" / "000000.parquet"
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({"engine.settings": "{}"}), path)
     with pytest.raises(ArchiveError, match="one of other settings"):

@@ -47,10 +47,11 @@ def test_a_run_makes_the_tables_and_says_what_it_came_to(begun):
     assert summary.audio_s == 6
     assert sorted(path.name for path in summary.folder.iterdir()) == [
         "failed.jsonl",
+        "files",
         "files.parquet",
         "lock",
         "manifest.jsonl",
-        "shards",
+        "windows",
     ]
     rows = files_in(summary.folder)
     assert [row["duplicate_of"] for row in rows] == [None, None, 0, None]
@@ -131,7 +132,7 @@ def test_a_run_that_never_began_leaves_a_folder_that_can_be_used(tmp_path, tiny)
     with pytest.raises(Cancelled, match="cancelled before any work was done; run again as before"):
         run_archive(clips, out, tiny, cancel=cancel)
     (out / "manifest.jsonl.1.partial").write_bytes(b"half")
-    (out / "shards" / "000000.parquet.1.partial").write_bytes(b"half")
+    (out / "windows" / "000000.parquet.1.partial").write_bytes(b"half")
     assert run_archive(clips, out, tiny, workers=1, limit=1).n_run == 1
     assert list(out.rglob("*.partial")) == []
 

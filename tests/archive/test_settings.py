@@ -33,7 +33,7 @@ def test_products_can_be_chosen(model):
     [
         (
             {"products": ["tags", "spectra"]},
-            r"expected products among \['tags', 'embeddings'\], got \['spectra', 'tags'\]",
+            r"expected products among \['tags', 'embeddings', 'index'\], got \['spectra', 'tags'\]",
         ),
         ({"products": []}, r"expected products among"),
         ({"window_s": -1.0}, "window_s"),

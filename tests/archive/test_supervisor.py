@@ -13,7 +13,13 @@ from engine.archive import supervisor as module
 from engine.archive.items import Item
 from engine.archive.plan import make_shards, write_plan
 from engine.archive.store import Store
-from engine.archive.supervisor import DEATHS_ALLOWED, KILLERS_IN_A_ROW, STILLBORN_ALLOWED, Supervisor
+from engine.archive.supervisor import (
+    DEATHS_ALLOWED,
+    KILLERS_IN_A_ROW,
+    SHARD_DEATHS_ALLOWED,
+    STILLBORN_ALLOWED,
+    Supervisor,
+)
 from engine.archive.worker import Begun, ItemDone, Ready, ShardDone, Stopped
 from engine.errors import ArchiveError, Cancelled
 
@@ -21,12 +27,11 @@ from engine.errors import ArchiveError, Cancelled
 class Actor:
     """A thread in the place of a process: it dies over some recordings, and ends when the connection does."""
 
-    exitcode = -9
-
     def __init__(self, stage):
         self.stage = stage
-        self.sentinel, self._ended = multiprocessing.Pipe(duplex=False)
+        sentinel, self._ended = multiprocessing.Pipe(duplex=False)
         self.connection, theirs = multiprocessing.Pipe()
+        self.handles = [self.connection, sentinel]
         self._thread = threading.Thread(target=self._play, args=(theirs,), daemon=True)
         self._thread.start()
 
@@ -39,8 +44,11 @@ class Actor:
             connection.close()
             self._ended.close()
 
-    def join(self, timeout=None):
-        self._thread.join(timeout)
+    def join(self, timeout_s):
+        self._thread.join(timeout_s)
+
+    def cause(self):
+        return "exit code -9"
 
     def is_alive(self):
         return self._thread.is_alive()
@@ -56,6 +64,10 @@ class Stage:
         self.starts = self.killed = 0
         self.tasks, self.excluded = [], {}
         self.released = threading.Event()
+
+    def hire(self):
+        self.starts += 1
+        return Actor(self)
 
 
 def diligent(stage, connection):
@@ -75,16 +87,8 @@ def diligent(stage, connection):
 def supervised(tmp_path, settings, stage, monkeypatch, *, n_shards=4, per_shard=3, workers=2):
     items = [Item(f"{i}.wav", 1) for i in range(n_shards * per_shard)]
     plan = write_plan(tmp_path / "manifest.jsonl", settings, "tiny", make_shards(items, max_items=per_shard))
-    supervisor = Supervisor(Store(tmp_path, settings), plan, tmp_path / "tiny.onnx", "cpu", workers)
-
-    def start():
-        stage.starts += 1
-        actor = Actor(stage)
-        supervisor._team.append(module._Worker(actor, actor.connection))
-
-    monkeypatch.setattr(supervisor, "_start", start)
     monkeypatch.setattr(module, "TICK_S", 0.01)
-    return supervisor
+    return Supervisor(Store(tmp_path, settings), plan, stage, workers)
 
 
 def test_every_shard_is_done_once_by_no_more_workers_than_needed(tmp_path, settings, monkeypatch):
@@ -110,7 +114,7 @@ def test_a_recording_that_kills_is_left_out_and_the_rest_is_done(tmp_path, setti
     assert supervisor.done == {0, 1, 2, 3}
     assert set(stage.excluded) == {0, 4, 5}
     assert stage.excluded[4] == (
-        f"expected a recording that can be read, {DEATHS_ALLOWED} processes died over it (exit code -9); look at it on "
+        f"expected a recording that can be read, {DEATHS_ALLOWED} workers died over it (exit code -9); look at it on "
         "its own"
     )
     # What the killed ones had done of their shards was undone with them.
@@ -146,6 +150,23 @@ def test_when_all_die_the_run_ends(tmp_path, settings, monkeypatch):
     with pytest.raises(ArchiveError, match=rf"expected workers to live, {n} died in a row \(exit code -9\), whatever"):
         supervisor.run(dict.fromkeys(range(40), False))
     assert stage.starts == n
+
+
+def test_a_shard_that_cannot_be_written_ends_the_run(tmp_path, settings, monkeypatch):
+    def dies_while_writing(stage, connection):
+        connection.send(Ready())
+        task = connection.recv()
+        for file_id in range(task.shard.first, task.shard.first + len(task.shard.items)):
+            connection.send(Begun(file_id))
+            connection.send(ItemDone(10.0, False))
+
+    stage = Stage(dies_while_writing)
+    supervisor = supervised(tmp_path, settings, stage, monkeypatch, n_shards=1)
+    with pytest.raises(
+        ArchiveError, match=rf"expected shard 0 to be written, {SHARD_DEATHS_ALLOWED} workers died over"
+    ):
+        supervisor.run({0: False})
+    assert stage.starts == SHARD_DEATHS_ALLOWED
 
 
 def test_workers_that_never_get_ready(tmp_path, settings, monkeypatch):
