@@ -30,6 +30,7 @@ def cli() -> None:
     Examples:
       engine tag clip.wav
       engine tag recordings/ --format csv -o tags.csv
+      engine teach clips/ -o mine.onnx
       engine models list
       engine doctor
 

@@ -129,7 +129,10 @@ def _files(embedded: EmbeddedExamples) -> dict[str, Any]:
 def _measured(labels: tuple[str, ...], folds: Folds, measurement: Measurement | None) -> dict[str, Any] | None:
     if measurement is None:
         return None
-    how = f"cross-validation over {folds.n_folds} folds, no recording on both sides"
+    how = (
+        f"cross-validation over {folds.n_folds} folds, no recording on both sides; the embedder stays as it is, so "
+        "that figures on clips that it was trained on are too good"
+    )
     return {"how": how, "n_folds": folds.n_folds, **measurement.to_dict(labels)}
 
 

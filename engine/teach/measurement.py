@@ -234,4 +234,5 @@ def wilson_interval(share: float, n: int) -> tuple[float, float]:
     centre = share + Z_95**2 / (2 * n)
     half = Z_95 * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n * n))
     whole = 1 + Z_95**2 / n
-    return max(0.0, (centre - half) / whole), min(1.0, (centre + half) / whole)
+    # The ends are exact where all or none are right: rounding must not put them beside the share.
+    return 0.0 if share <= 0 else (centre - half) / whole, 1.0 if share >= 1 else (centre + half) / whole

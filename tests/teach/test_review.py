@@ -32,7 +32,7 @@ def test_of_two_clips_alike_in_all_else_the_unsure_one_comes_first():
 
 def test_a_clip_that_is_unlike_comes_before_a_second_of_the_same_kind():
     # The surest two are nearly the same sound; the third is a little less unsure and unlike both.
-    unsure, pool = np.array([1.0, 0.99, 0.6]), unit(90, 89, -90)
+    unsure, pool = np.array([1.0, 0.9, 0.6]), unit(90, 91, -90)
     chosen = choose_clips(unsure, pool, unit(0), 3)
     assert [index for index, _ in chosen] == [0, 2, 1]
     assert [distance for _, distance in chosen] == pytest.approx([1.0, 1.0, 1 - np.cos(np.radians(1))], abs=1e-6)

@@ -48,4 +48,6 @@ def test_a_threshold_lies_between_two_scores():
 def test_wilson_interval():
     # Wilson (1927) as in statsmodels.stats.proportion.proportion_confint(8, 10, method="wilson").
     assert wilson_interval(0.8, 10) == (pytest.approx(0.490162, abs=1e-6), pytest.approx(0.943318, abs=1e-6))
-    assert wilson_interval(0.0, 1)[0] == 0.0
+    for n in range(1, 200):
+        assert wilson_interval(0.0, n)[0] == 0.0
+        assert wilson_interval(1.0, n)[1] == 1.0
