@@ -198,6 +198,8 @@ def _approximate(
     if query.metric != index.header.metric:
         raise ConfigError("expected refine='rocchio' with an approximate search, got 'probe'; leave out one of them")
     rows = candidates(index, query.vector, k, allowed)
+    if len(rows) < k:  # the lists that were looked into hold too few that may be found: hits are never left out
+        return _exact(query, vectors, allowed, k, threads)
     found, scores = _exact(query, np.ascontiguousarray(vectors[rows]), None, min(k, len(rows)), threads)
     return rows[found], scores
 

@@ -42,6 +42,9 @@ def test_candidates_are_ranked_exactly_and_most_neighbours_found(built):
     filtered = index.search(query, k=20, approximate=True, filters=Filters(tags=["even"]))
     assert len(filtered) == 20
     assert all(hit.tags == ("even",) for hit in filtered)
+    # More than the lists that are looked into hold: none is left out.
+    every = index.search(query, k=2000, approximate=True, filters=Filters(tags=["even"]))
+    assert every == index.search(query, k=2000, filters=Filters(tags=["even"]))
 
 
 def test_a_stale_file_is_built_again(tmp_path):
