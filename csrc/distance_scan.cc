@@ -9,7 +9,7 @@
 namespace engine {
 namespace {
 
-constexpr long kBlockRows = 256;  // scanned into one buffer
+constexpr long kBlockRows = 256;  // scanned into one buffer; a multiple of every vector
 constexpr float kLargest = std::numeric_limits<float>::max();
 constexpr double kSmallest = 1e-20;  // squared lengths below this may have lost digits to underflow
 
@@ -38,8 +38,9 @@ class Scanner {
       } else {
         bound_differences(q, x, stride, n);
       }
-      for (long r = 0; r < n; r++)
-        if (!(bounds_[r] > lists_.limits()[query]) && !compare(query, begin + r)) return false;
+      const long n_near = kernels().indices_between(bounds_, n, -kInfinity, lists_.limits()[query], near_);
+      for (const int* r = near_; r < near_ + n_near; r++)
+        if (!(bounds_[*r] > lists_.limits()[query]) && !compare(query, begin + *r)) return false;  // the limit falls
     }
     return true;
   }
@@ -67,14 +68,10 @@ class Scanner {
       return;
     }
     kernels().scan_dots(q, x, stride, n, queries_.d(), bounds_, squares_);
-    const bool cosine = metric_ == Metric::kCosine;
-    const float length = static_cast<float>(std::sqrt(square)), slack = static_cast<float>(4 * error_);
-    const float smallest = static_cast<float>(kSmallest), largest = static_cast<float>(1 / kSmallest);
-    for (long r = 0; r < n; r++) {
-      const float lengths = std::sqrt(squares_[r]) * length;
-      const float bound = cosine ? 1.0f - bounds_[r] / lengths - slack : -bounds_[r] - slack * lengths;
-      bounds_[r] = (squares_[r] > smallest) & (squares_[r] < largest) ? bound : -kInfinity;
-    }
+    const ProductBound bound{metric_ == Metric::kCosine, static_cast<float>(std::sqrt(square)),
+                             static_cast<float>(4 * error_), static_cast<float>(kSmallest),
+                             static_cast<float>(1 / kSmallest)};
+    kernels().bound_products(bounds_, squares_, n, bound);
   }
 
   bool compare(long query, long row) {
@@ -95,7 +92,8 @@ class Scanner {
   Comparison comparison_;
   double error_;
   std::vector<float> row_scratch_, query_scratch_;
-  float bounds_[kBlockRows], squares_[kBlockRows];
+  float bounds_[kBlockRows] = {}, squares_[kBlockRows] = {};  // whole vectors of them are read
+  int near_[kBlockRows] = {};
 };
 
 }  // namespace
