@@ -75,8 +75,11 @@ class Scanner {
   }
 
   bool compare(long query, long row) {
+    // Of a row that may not be finite the bound is -infinity: it is measured even where it does not count.
+    const bool excluded = exclusion_.excludes(query, row);
+    if (excluded && bounds_[row % kBlockRows] > -kInfinity) return true;
     if (!database_.measure(row, row + 1)) return false;
-    if (exclusion_.excludes(query, row)) return true;
+    if (excluded) return true;
     const double distance = comparison_.exact(query, row);
     lists_.offer(query, {distance, distance, row}, comparison_);
     return true;

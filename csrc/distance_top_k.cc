@@ -98,7 +98,7 @@ void nearest_self(const Rows& database, long k, Metric metric, const int64_t* gr
     write_missing(0, n * k, metric, indices, distances);
     return;
   }
-  const Exclusion exclusion{groups, groups, true};
+  const Exclusion exclusion{groups, groups, true, nullptr};
   TileSearch search(rows, rows, /*n_measured=*/n, metric, exclusion, /*symmetric=*/true, /*ratio=*/1.0, encode);
   search.encode_set(n_threads);
   std::vector<NeighbourLists> lists = search.make_lists(0, n, kept, n_threads);

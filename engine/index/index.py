@@ -19,12 +19,13 @@ from engine.index.check import verify
 from engine.index.contents import Contents
 from engine.index.encode import encode
 from engine.index.export import to_lancedb
+from engine.index.filters import Filters
 from engine.index.gather import gathered
 from engine.index.items import schema
 from engine.index.keep import Change, bring_up_to_date
 from engine.index.layout import check_model, header_for, write_version
 from engine.index.query import Query, unit
-from engine.index.search import Filters, ranked
+from engine.index.search import ranked
 from engine.index.sources import known_sources
 from engine.scan import find_audio
 
@@ -275,23 +276,38 @@ class Index:
         AudioError
             A query that cannot be read.
         """
-        made = Query.of(self._contents, self.vector_of, query, positives=positives, negatives=negatives, refine=refine)
-        return ranked(
-            self._contents,
-            made,
+        return self.search_many(
+            [query],
             k,
             offset=offset,
-            filters=filters or Filters(),
+            filters=filters,
+            positives=positives,
+            negatives=negatives,
+            refine=refine,
             per_recording=per_recording,
             collapse=collapse,
             target=target,
             approximate=approximate,
             threads=threads,
-        )
+        )[0]
 
-    def search_many(self, queries: Sequence[Any], k: int = 10, **options: Any) -> list[list[Hit]]:
-        """Return the hits of several queries, each as from ``search``."""
-        return [self.search(query, k, **options) for query in queries]
+    def search_many(
+        self,
+        queries: Sequence[Any],
+        k: int = 10,
+        *,
+        filters: Filters | None = None,
+        positives: Sequence[Any] = (),
+        negatives: Sequence[Any] = (),
+        refine: str = "rocchio",
+        **options: Any,
+    ) -> list[list[Hit]]:
+        """Return the hits of several queries, each as from ``search``, in one pass over the vectors."""
+        made = [
+            Query.of(self._contents, self.vector_of, query, positives=positives, negatives=negatives, refine=refine)
+            for query in queries
+        ]
+        return ranked(self._contents, made, k, filters=filters or Filters(), **options)
 
     def vector_of(self, query: Any) -> NDArray[np.float32]:
         """Return the vector of a recording, of an item (its number), or a vector itself, as the index keeps them."""
