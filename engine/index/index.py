@@ -15,6 +15,7 @@ from engine.archive.durable import writing
 from engine.embedder import Embedder
 from engine.errors import ConfigError
 from engine.index.approximate import build as build_approximate
+from engine.index.approximate import file_of
 from engine.index.check import verify
 from engine.index.contents import Contents
 from engine.index.encode import encode
@@ -200,13 +201,17 @@ class Index:
         there = [name for name in self.header.inputs if Path(name).exists()]
         patterns = [name for name in self.header.inputs if glob.has_magic(name) and glob.glob(name, recursive=True)]  # noqa: PTH207
         change = bring_up_to_date(
-            self._contents, self.embedder, find_audio(dict.fromkeys([*there, *patterns])), (), progress
+            self._contents,
+            self.embedder,
+            find_audio(dict.fromkeys([*there, *patterns])),
+            (),
+            progress,
+            all_of_them=True,
         )
-        gone = tuple(path for path in known_sources(self.items) if not Path(path).exists())
         if not prune:
-            return replace(change, missing=gone)
-        self._contents.drop(gone)
-        return replace(change, removed=gone)
+            return change
+        self._contents.drop(change.missing)
+        return replace(change, removed=change.missing, missing=())
 
     def remove(self, patterns: Iterable[str]) -> tuple[str, ...]:
         """Remove the recordings whose paths match, and return them; a ConfigError where a pattern matches none."""
@@ -330,6 +335,11 @@ class Index:
     def verify(self) -> None:
         """Read every byte; an ArchiveError where a file was changed, or a vector is not one that the index keeps."""
         verify(self._contents)
+
+    @property
+    def has_approximate(self) -> bool:
+        """Whether there is a faiss file of the present vectors; a search builds it where there is none."""
+        return file_of(self._contents).exists()
 
     def build_approximate(self) -> float:
         """Build the faiss file beside the vectors, and return its recall at 10 after exact ranking.
