@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from engine.batch_sweep import BatchSweep, sweep_batches
 from engine.card_parts import CONTENT_AXES
 from engine.errors import ModelError
 from engine.structure import check_structure
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from engine.card import ModelCard
     from engine.card_parts import ModelOutput
     from engine.session import Session
+
+
+logger = logging.getLogger("engine")
 
 
 class WindowOutputs(NamedTuple):
@@ -86,9 +92,37 @@ class Network:
         }
         self._names = [output.name for output in self._outputs.values()]
         self._names += [state.output for state in card.input.states]
+        self._sweeps: dict[tuple[int, ...], BatchSweep] = {}
+        self._sweeping = threading.Lock()
         self._constants = {
             constant.name: np.full(constant.shape, constant.value, constant.dtype) for constant in card.input.constants
         }
+
+    @property
+    def batch_sweeps(self) -> tuple[BatchSweep, ...]:
+        """What ``batch_size`` has measured, one for each shape of window."""
+        return tuple(self._sweeps.values())
+
+    def batch_size(self, content: NDArray[np.float32]) -> int:
+        """Return how many windows like this one are worth running at a time, measured once for each shape.
+
+        Parameters
+        ----------
+        content : ndarray, float32
+            As for ``run``; its values do not matter.
+
+        Raises
+        ------
+        ModelError, DeviceError
+            The network failed.
+        """
+        with self._sweeping:  # two threads that measure at a time would measure each other
+            found = self._sweeps.get(content.shape)
+            if found is None:
+                found = sweep_batches(lambda size: self.run([content] * size, {}), content.shape, content.nbytes)
+                self._sweeps[content.shape] = found
+                logger.info("%s on %s: batches of %s", self.card.name, self.session.device, found)
+        return found.size
 
     def initial_state(self) -> dict[str, NDArray[np.float32]]:
         """Return what the network remembers before a recording: zeros, by the names of its inputs."""

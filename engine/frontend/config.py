@@ -147,6 +147,15 @@ class FrontendConfig:
             return (n_samples + self.hop_length // 2) // self.hop_length
         return 0 if n_samples < self.win_length else 1 + (n_samples - self.win_length) // self.hop_length
 
+    @property
+    def hears_every_sample(self) -> bool:
+        """Whether each sample of an input is in a frame, so that one that is not finite cannot go unnoticed.
+
+        Frames that are centred reach half a window beyond the last of their centres, which is less than a hop from the
+        end; other framings may leave out samples at an end.
+        """
+        return self.framing == "center" and 2 * self.hop_length <= self.win_length
+
     def n_samples(self, n_frames: int) -> int:
         """Return the length of the shortest input that gives ``n_frames`` frames or more.
 
