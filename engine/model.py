@@ -68,8 +68,6 @@ class Model:
         self._front_end = None if card.frontend is None else LogMel(card.frontend, warn_empty=False)
         self._on_device = session.device != "cpu"
         self._batches = self._network.takes_batches and self._on_device
-        # What the front end notices anyway is not looked for before.
-        self._checked = card.frontend is None or not card.frontend.hears_every_sample
         self._plain = None if card.sample_rate is None else resolve(card, card.sample_rate, batches=self._batches)
 
     @classmethod
@@ -313,7 +311,11 @@ class Model:
         )
 
     def _blocks(self, reader: AudioReader, options: ResolvedOptions) -> Iterator[NDArray[np.float32]]:
-        return reader.blocks(max(BLOCK_SAMPLES, options.window), checked=self._checked)
+        # NaN and infinity that the front end notices anyway are not looked for before.
+        front_end = self.card.frontend
+        whole = self.card.pad in ("zeros", "repeat")
+        noticed = front_end is not None and whole and front_end.hears_all_of(options.window + self.card.input.context)
+        return reader.blocks(max(BLOCK_SAMPLES, options.window), checked=not noticed)
 
     def _clip(self, path: str | None, windows: tuple[Window, ...], options: ResolvedOptions) -> Clip:
         scores = reduced([window.scores for window in windows], self.card.reduce)

@@ -207,16 +207,23 @@ def reduced(scores: Sequence[NDArray[np.float32]], reduce: str) -> NDArray[np.fl
     """Return scores, each of shape (n_labels,), reduced by "max" or "mean", the latter in float64."""
     if len(scores) == 1:
         return scores[0]
-    stacked = np.stack(scores)
-    whole: NDArray[Any] = stacked.max(axis=0) if reduce == "max" else stacked.mean(axis=0, dtype=np.float64)
-    return whole.astype(np.float32)
+    if reduce == "max":
+        highest: NDArray[np.float32] = np.maximum.reduce(scores)
+        return highest
+    return _mean(scores).astype(np.float32)
 
 
 def mean_embedding(embeddings: Sequence[NDArray[np.float32]], *, normalised: bool) -> NDArray[np.float32]:
     """Return the mean of embeddings, each of shape (size,), brought to length one where they are ``normalised``."""
     if len(embeddings) == 1:
         return embeddings[0]
-    mean: NDArray[np.float64] = np.mean(embeddings, axis=0, dtype=np.float64)
+    mean = _mean(embeddings)
     length = np.sqrt(mean @ mean)
     # Embeddings that cancel have no direction: their mean stays zero.
     return (mean / length if normalised and length > 0 else mean).astype(np.float32)
+
+
+def _mean(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """Return the mean of arrays of one shape; numpy's own takes three times as long for a few of them."""
+    total: NDArray[np.float64] = np.add.reduce(values, dtype=np.float64)
+    return total / len(values)
