@@ -12,10 +12,13 @@ import pytest
 
 import engine.bench.sweep as sweep_module
 from engine import Tagger
+from engine.batch_sweep import BatchSweep, Trial
+from engine.bench.choice import variant_lines
 from engine.bench.clip import clip
 from engine.bench.plan import Plan
 from engine.bench.sweep import run_plan
 from engine.card import ModelInput
+from engine.convert import convert_model
 from engine.errors import DeviceError, ModelError
 from tests.tiny_models import RATE, build, save, waveform_card, waveform_network
 
@@ -106,6 +109,28 @@ def test_a_model_for_embeddings_is_refused(tmp_path):
     path.write_bytes(write_card(network, card).SerializeToString())
     with pytest.raises(ModelError, match="expected a model that takes sound"):
         run_plan(Plan(models=(str(path),), **QUICK))
+
+
+def test_the_best_batch_is_measured_and_told(path, monkeypatch):
+    found = BatchSweep((101, 8), (Trial(1, 100.0), Trial(2, 190.0), Trial(4, 195.0)), 2, "no faster")
+    monkeypatch.setattr(sweep_module.Verb, "batch_sweeps", (found,))
+    report = run_plan(Plan(models=(path,), **QUICK | {"batches": (1, "auto", 2)}))
+    assert [row.count for row in report.rows if row.measure == "batch"] == [1, 2]
+    assert report.batch_sweeps == ({"model": "tiny", "device": "cpu", "threads": 1} | found.to_dict(),)
+    monkeypatch.setattr(sweep_module.Verb, "batch_sweeps", ())
+    report = run_plan(Plan(models=(path,), **QUICK | {"batches": ("auto", 3)}))
+    assert [row.count for row in report.rows if row.measure == "batch"] == [1, 3]
+    assert report.batch_sweeps == ()
+
+
+def test_a_model_and_its_variant_are_compared(path, tmp_path):
+    variant = convert_model(path, "waveform", tmp_path).path
+    report = run_plan(Plan(models=(path, str(variant)), **QUICK | {"durations_s": (1.0,), "batches": (2,)}))
+    lines = list(variant_lines(report))
+    assert [line.split(" takes ")[0] for line in lines] == [
+        "tiny-waveform on cpu, 1 thread: call 1 s",
+        "tiny-waveform on cpu, 1 thread: batch of 2, 1 at a time",
+    ]
 
 
 def test_a_device_that_fails_for_a_model_is_skipped_only_by_all(path, monkeypatch):
