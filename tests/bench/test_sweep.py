@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import statistics
+import threading
 import time
 from pathlib import Path
 
@@ -159,6 +160,34 @@ def test_the_device_is_read_back(path, monkeypatch):
     monkeypatch.setattr(sweep_module.Verb, "device", property(lambda verb: "elsewhere"))
     monkeypatch.setattr(sweep_module.StagedModel, "open", None)
     assert {row.device for row in run_plan(Plan(models=(path,), **QUICK)).rows} == {"elsewhere"}
+
+
+def test_medians_are_those_of_a_stopwatch_around_the_same_calls(path, monkeypatch):
+    """Whatever else the machine does meets both, because they time the same calls."""
+    call, seconds = sweep_module.Verb.__call__, {}
+
+    def timed(verb, source, **options):
+        begin = time.perf_counter()
+        clip = call(verb, source, **options)
+        asked = (len(source[0]), options.get("batch_size"), threading.current_thread() is threading.main_thread())
+        seconds.setdefault(asked, []).append(time.perf_counter() - begin)
+        return clip
+
+    monkeypatch.setattr(sweep_module.Verb, "__call__", timed)
+    plan = Plan(
+        models=(path,), **QUICK | {"durations_s": (2.0, 30.0), "batches": (40,), "clients": (2,), "repeats": 60}
+    )
+    rows = {(row.measure, row.audio_s): row.summary.median for row in run_plan(plan).rows}
+    batch_s = 1.0 + 39 * 0.5
+    expected = {
+        ("call", 2.0): (2 * RATE, None, True),
+        ("call", 30.0): (30 * RATE, None, True),
+        ("batch", batch_s): (round(batch_s * RATE), 40, True),
+        ("clients", 2.0): (2 * RATE, None, False),
+    }
+    assert rows.keys() == expected.keys()
+    for key, asked in expected.items():
+        assert rows[key] == pytest.approx(statistics.median(seconds[asked]), rel=0.15), key
 
 
 @pytest.mark.slow
