@@ -39,30 +39,45 @@ class DeviceBuffers:
 
     def __init__(self, runtime: Any, device: str) -> None:
         self._runtime = runtime
-        self._device = device
-        self._kind, _, index = device.partition(":")
-        self._index = int(index or 0)
-        self._inputs: dict[str, _Input] = {}
+        self._inputs = DeviceInputs(device)
 
     def run(self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the named outputs, as new arrays, for the named inputs."""
         binding = self._runtime.io_binding()
         for name, array in feeds.items():
-            memory = self._inputs.get(name)
-            if memory is None or memory.staged.shape != array.shape:
-                held = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
-                    array.shape, array.dtype, self._kind, self._index
-                )
-                staged, owner = pinned_array(array.shape, array.dtype, self._device)
-                memory = self._inputs[name] = _Input(staged, held, owner)
-            np.copyto(memory.staged, array)
-            memory.held.update_inplace(memory.staged)
-            binding.bind_ortvalue_input(name, memory.held)
+            binding.bind_ortvalue_input(name, self._inputs.put(name, array))
         for name in outputs:
             binding.bind_output(name, "cpu")
         self._runtime.run_with_iobinding(binding)
         values: list[NDArray[Any]] = binding.copy_outputs_to_cpu()
         return values
+
+
+class DeviceInputs:
+    """Named arrays on a device, each in memory that stays while its shape does.
+
+    Parameters
+    ----------
+    device : str
+        "cpu" or "cuda:N".
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._kind, _, index = device.partition(":")
+        self._index = int(index or 0)
+        self._inputs: dict[str, _Input] = {}
+
+    def put(self, name: str, array: NDArray[Any]) -> Any:
+        """Copy an array to the device and return the OrtValue there."""
+        memory = self._inputs.get(name)
+        if memory is None or memory.staged.shape != array.shape:
+            held = onnxruntime.OrtValue.ortvalue_from_shape_and_type(array.shape, array.dtype, self._kind, self._index)
+            staged, owner = pinned_array(array.shape, array.dtype, self._device)
+            memory = self._inputs[name] = _Input(staged, held, owner)
+        np.copyto(memory.staged, array)
+        memory.held.update_inplace(memory.staged)
+        return memory.held
 
 
 def pinned_array(shape: Sequence[int], dtype: DTypeLike, device: str) -> tuple[NDArray[Any], Any]:
