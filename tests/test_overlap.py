@@ -19,6 +19,7 @@ from engine.model import Model
 from engine.network import Network
 from tests.test_ahead import SOON_S, device_threads
 from tests.test_device_buffers import OnAnotherDevice
+from tests.test_network import summing_card, summing_network
 from tests.tiny_models import FRONTEND, RATE, save, waveform_card, waveform_network
 
 NOISE = (np.random.default_rng(0).standard_normal(12 * RATE) / 10).astype(np.float32)
@@ -61,6 +62,17 @@ def test_batches_of_one_give_the_bits_of_the_cpu(on_device, on_cpu):
     np.testing.assert_array_equal(got.scores, want.scores)
     np.testing.assert_array_equal(got.embedding, want.embedding)
     assert len(got.windows) == WINDOWS
+
+
+@pytest.mark.parametrize("batch_size", [None, 8, "auto"])
+def test_a_network_that_remembers_hears_its_windows_one_by_one_and_in_order(tmp_path, batch_size):
+    path = save(tmp_path / "sum.onnx", summing_network(), summing_card())
+    on_cpu = Model.open(path, "cpu", 1)
+    on_device = Model(OnAnotherDevice(path, "cpu", 1), on_cpu.card)
+    want = [window.scores.tolist() for window in on_cpu.windows((NOISE, on_cpu.sample_rate))]
+    for _ in range(3):  # and begins anew with each recording
+        got = on_device.windows((NOISE, on_cpu.sample_rate), batch_size=batch_size)
+        assert [window.scores.tolist() for window in got] == want
 
 
 def test_the_front_end_prepares_a_batch_while_the_network_runs_the_one_before(on_device, monkeypatch):
