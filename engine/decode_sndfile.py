@@ -88,6 +88,31 @@ class SndfileDecoder:
         samples: NDArray[np.float32] = np.multiply(block, _INT16_SCALE, dtype=np.float32) if self._as_int16 else block
         return samples
 
+    @property
+    def n_frames(self) -> int:
+        """Samples per channel, as the header says; never a size to allocate."""
+        n_frames: int = self._file.frames
+        return n_frames
+
+    @property
+    def seeks_exactly(self) -> bool:
+        """Whether ``start_at`` gives the samples that reading from the start does: in WAV of samples, and FLAC."""
+        subtype, family = self._file.subtype, self._file.format
+        return family == "FLAC" or (
+            family in ("WAV", "WAVEX", "RF64") and subtype.startswith(("PCM_", "FLOAT", "DOUBLE"))
+        )
+
+    def start_at(self, frame: int) -> None:
+        """Go to a sample, before anything is read; an AudioError where there is no way to it."""
+        try:
+            reached = soundfile.SoundFile.seek(self._file, frame)
+        except soundfile.LibsndfileError as error:
+            reached = _reason(error)
+        self._raise_kept_error()
+        if reached != frame:
+            raise AudioError(f"expected to find sample {frame} of {self.label}, got {reached}; read it from the start")
+        self._position = frame
+
     def close(self) -> None:
         """Release libsndfile's handle; a file object that was given stays open."""
         self._file.close()

@@ -47,7 +47,7 @@ def remove_partial(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path | str) -> Iterator[None]:
     """Turn an ``OSError`` into an ArchiveError that says what cannot be written."""
     try:
         yield

@@ -106,7 +106,7 @@ def run(
     if summary.n_damaged:
         click.echo(f"shards that were damaged and have been done again: {summary.n_damaged}", err=True)
     if summary.n_failed:
-        click.echo(f"{summary.n_failed} could not be used: {summary.folder / 'failed.jsonl'}", err=True)
+        click.echo(f"{summary.n_failed} could not be used: {summary.folder}/failed.jsonl", err=True)
     return SOME_FAILED if summary.n_failed else 0
 
 

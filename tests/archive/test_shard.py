@@ -11,8 +11,9 @@ import pytest
 import soundfile
 
 from engine import Tagger
-from engine.archive import shard as shard_module
+from engine.archive import decoding
 from engine.archive.settings import settings_for
+from engine.archive.store import TABLE_FOLDERS
 from engine.archive.tables import read_files
 from engine.errors import ArchiveError, Cancelled
 from tests.archive.recordings import do_shard, shard_of, store_in, windows_in, write_clip, write_clips
@@ -44,7 +45,7 @@ def test_what_is_known_of_a_recording(tmp_path, model, settings):
     store = store_in(tmp_path / "out", settings)
     said = do_shard(model, shard_of([clip]), store)
     (row,) = store.succeeded(shard_of([clip])).values()
-    assert said == [0, (2.5, False)]
+    assert said == [0, (0, 2.5, False)]
     assert (row.uri, row.uri_bytes, row.size) == (str(clip), str(clip).encode(), clip.stat().st_size)
     assert (row.duration_s, row.sample_rate, row.channels, row.n_windows) == (2.5, RATE, 2, 4)
     assert row.peak == pytest.approx(0.5, abs=1e-3)
@@ -94,14 +95,14 @@ def test_every_failure_is_a_row_and_the_rest_goes_on(tmp_path, model, settings):
 
 def test_whatever_a_recording_raises_is_its_own_failure(tmp_path, model, settings, monkeypatch):
     clips = write_clips(tmp_path / "in", 2)
-    opened = shard_module.open_recording
+    opened = decoding.open_recording
 
-    def raising(source):
-        if source == str(clips[0]):
+    def raising(source, label):
+        if label == repr(str(clips[0])):
             raise ZeroDivisionError
-        return opened(source)
+        return opened(source, label)
 
-    monkeypatch.setattr(shard_module, "open_recording", raising)
+    monkeypatch.setattr(decoding, "open_recording", raising)
     store = store_in(tmp_path / "out", settings)
     shard = shard_of(clips)
     do_shard(model, shard, store)
@@ -120,7 +121,7 @@ def test_trying_again_reads_only_what_failed(tmp_path, model, settings):
     missing.rename(clips[1])
     clips[2].unlink()
     said = do_shard(model, shard, store, retry=True)
-    assert said == [0, (0.0, False), 1, (2.0, False), 2, (0.0, False), 3, (0.0, False)]
+    assert said == [(0, 0.0, False), 1, (1, 2.0, False), (2, 0.0, False), (3, 0.0, False)]
     after = {row.file_id: row for row in shard_rows(store, shard)}
     assert {i: after[i] for i in (0, 2, 3)} == {i: before[i] for i in (0, 2, 3)}
     assert after[1].error is None
@@ -142,7 +143,7 @@ def test_a_cancelled_shard_leaves_nothing(tmp_path, model, settings):
     (tmp_path / "bad.wav").write_bytes(b"no audio")
     with pytest.raises(Cancelled):
         do_shard(model, shard_of([tmp_path / "bad.wav"]), store, cancel=cancel)
-    assert [list(place.iterdir()) for place in store.table_folders] == [[], []]
+    assert [list((store.folder / name).iterdir()) for name in TABLE_FOLDERS] == [[], []]
 
 
 def test_tables_that_cannot_be_written_are_no_failure_of_a_recording(tmp_path, model, settings):

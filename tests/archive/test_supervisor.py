@@ -11,6 +11,7 @@ import pytest
 
 from engine.archive import supervisor as module
 from engine.archive.items import Item
+from engine.archive.place import Folder
 from engine.archive.plan import make_shards, write_plan
 from engine.archive.store import Store
 from engine.archive.supervisor import (
@@ -80,13 +81,13 @@ def diligent(stage, connection):
                 stage.excluded[file_id] = task.excluded[file_id]
             elif file_id in stage.killers:
                 return
-            connection.send(ItemDone(10.0, file_id in task.excluded))
+            connection.send(ItemDone(file_id, 10.0, file_id in task.excluded))
         connection.send(ShardDone())
 
 
 def supervised(tmp_path, settings, stage, monkeypatch, *, n_shards=4, per_shard=3, workers=2):
     items = [Item(f"{i}.wav", 1) for i in range(n_shards * per_shard)]
-    plan = write_plan(tmp_path / "manifest.jsonl", settings, "tiny", make_shards(items, max_items=per_shard))
+    plan = write_plan(Folder(tmp_path), settings, "tiny", make_shards(items, max_items=per_shard))
     monkeypatch.setattr(module, "TICK_S", 0.01)
     return Supervisor(Store(tmp_path, settings), plan, stage, workers)
 
@@ -159,7 +160,7 @@ def test_a_shard_that_cannot_be_written_ends_the_run(tmp_path, settings, monkeyp
         task = connection.recv()
         for file_id in range(task.shard.first, task.shard.first + len(task.shard.items)):
             connection.send(Begun(file_id))
-            connection.send(ItemDone(10.0, False))
+            connection.send(ItemDone(file_id, 10.0, False))
 
     stage = Stage(dies_while_writing)
     supervisor = supervised(tmp_path, settings, stage, monkeypatch, n_shards=1)
