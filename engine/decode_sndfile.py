@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # Samples, all channels together, that one read may ask for: 1 MiB of float32, whatever the header announces.
 MAX_BLOCK_SAMPLES = 1 << 18
+# What libsndfile says of streams whose length it does not know, at least.
+UNKNOWN_FRAMES = 1 << 62
+MAX_WARNINGS = 8
 _INT16_SCALE = np.float32(1 / 32768)
 
 # libsndfile's codes for data it knows no format for; the message of the second, from its MP3 reader, misleads.
@@ -101,6 +104,14 @@ class SndfileDecoder:
         return family == "FLAC" or (
             family in ("WAV", "WAVEX", "RF64") and subtype.startswith(("PCM_", "FLOAT", "DOUBLE"))
         )
+
+    def warnings(self) -> list[str]:
+        """Return what was odd about a recording that was read to its end: libsndfile's remarks, and missing samples."""
+        lines = (" ".join(line.split()) for line in self._file.extra_info.splitlines())
+        found = [line for line in lines if "(should be" in line or (line.startswith("***") and "unknown m" not in line)]
+        if self._position < self._file.frames < UNKNOWN_FRAMES:
+            found.append(f"the header announces {self._file.frames} samples, {self._position} could be read")
+        return list(dict.fromkeys(found))[:MAX_WARNINGS]
 
     def start_at(self, frame: int) -> None:
         """Go to a sample, before anything is read; an AudioError where there is no way to it."""

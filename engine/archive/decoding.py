@@ -7,12 +7,12 @@ import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.archive.meter import Meter
 from engine.archive.recorded import recorded_at
 from engine.archive.tables import FileRow
-from engine.archive.uri import member_of
+from engine.archive.uri import is_url, member_of
 from engine.audio import AudioReader, open_recording
 from engine.errors import AudioError
 
@@ -62,7 +62,7 @@ def decoded(  # noqa: PLR0917 - one call, which names nothing twice
     Members of a container are opened in turn: it is read forward, whoever decodes them.
     """
     began = time.perf_counter()
-    row = unread(item, file_id)
+    row = unread(item, file_id, settings)
     stage, meter, sha256 = "open", None, None
     with contextlib.ExitStack() as held:
         try:
@@ -79,7 +79,7 @@ def decoded(  # noqa: PLR0917 - one call, which names nothing twice
                     utc_offset_min=recorded.utc_offset_min,
                     recorded_from=recorded.origin,
                 )
-            meter = Meter(open_recording(source, repr(item.uri)))
+            meter = Meter(_opened(source, item))
             stage = "tag"
             listener = model.listener(repr(item.uri), **settings.options)
             with AudioReader(meter, settings.sample_rate, settings.channel) as reader:
@@ -88,6 +88,7 @@ def decoded(  # noqa: PLR0917 - one call, which names nothing twice
                         yield Decoded(prepared, row.recorded_at)
                 for prepared in listener.prepare_rest():
                     yield Decoded(prepared, row.recorded_at)
+                row = replace(row, warnings="; ".join(meter.warnings()) or None)
         except Exception as error:  # noqa: BLE001 - whatever one recording does, the others go on
             row = failed(row, "decode" if stage == "tag" and isinstance(error, AudioError) else stage, error)
         if sha256 is not None:
@@ -100,11 +101,28 @@ def decoded(  # noqa: PLR0917 - one call, which names nothing twice
     return replace(row, done_at=datetime.now(UTC), wall_s=time.perf_counter() - began)
 
 
-def unread(item: Item, file_id: int) -> FileRow:
+def _opened(source: Any, item: Item) -> Any:
+    """Return what decodes an item: from the file that is hashed, or by its path where only its name says what it is."""
+    try:
+        return open_recording(source, repr(item.uri))
+    except AudioError:
+        if is_url(item.uri):
+            raise
+        return open_recording(item.uri)
+
+
+def unread(item: Item, file_id: int, settings: ArchiveSettings) -> FileRow:
     """Return the row of a recording that nothing is known of."""
     uri = item.uri.encode("utf-8", "backslashreplace").decode()
     uri_bytes = item.uri.encode("utf-8", "surrogateescape")
-    return FileRow(file_id=file_id, uri=uri, uri_bytes=uri_bytes, done_at=datetime.now(UTC), size=item.size)
+    return FileRow(
+        file_id=file_id,
+        uri=uri,
+        uri_bytes=uri_bytes,
+        done_at=datetime.now(UTC),
+        size=item.size,
+        model_sha256=settings.model_sha256,
+    )
 
 
 def failed(row: FileRow, stage: str, error: Exception) -> FileRow:

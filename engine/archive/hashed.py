@@ -71,7 +71,8 @@ class HashedFile:
 
     def sha256(self) -> str:
         """Read what has not been hashed, and return the hash of the whole file as 64 hexadecimal digits."""
-        while self._hashed < self._size:
+        # A block that is short is the last one, also where the file was longer when it was opened.
+        while self._hashed < self._size and self._hashed % BLOCK_BYTES == 0:
             if not self._block(self._hashed // BLOCK_BYTES):
                 break
         return self._digest.hexdigest()

@@ -74,6 +74,10 @@ class Meter:
             np.less(level, SILENCE, out=is_silent)
             self.silent += int(np.count_nonzero(is_silent))
 
+    def warnings(self) -> list[str]:
+        """Return what was odd about the recording, where its decoder says so."""
+        return list(getattr(self._recording, "warnings", list)())
+
     def close(self) -> None:
         """Release the recording."""
         self._recording.close()

@@ -125,6 +125,7 @@ def _write_part(  # noqa: PLR0917 - one call, which names nothing twice
                     raise Cancelled("cancelled")
                 if n_windows == span.windows[1] - span.windows[0]:
                     break
+            warnings = recording.warnings() if span.windows[1] < 0 else []
         batches.run()
         if held.error is not None:
             raise held.error
@@ -143,6 +144,7 @@ def _write_part(  # noqa: PLR0917 - one call, which names nothing twice
             if recorded is None
             else [recorded.begin.isoformat(), recorded.utc_offset_min, recorded.origin],
             # Once for all parts, and all of it: one of them reads the recording to its end.
+            "warnings": "; ".join(warnings) or None,
             "sha256": sha256() if part == 0 else None,
         }
 
@@ -168,7 +170,7 @@ def join_parts(shard: Shard, store: Store) -> FileRow | None:
     seams = [one["seams"] for one in found]
     if any(before[1] != after[0] for before, after in pairwise(seams)):
         return None
-    row = _row(shard, found)
+    row = _row(shard, found, store)
     with store.replaced(shard) as (path, rows):
         with WindowWriter(path, store.settings, store.metadata(shard)) as writer:
             for part in parts:
@@ -179,13 +181,14 @@ def join_parts(shard: Shard, store: Store) -> FileRow | None:
     return row
 
 
-def _row(shard: Shard, found: list[dict[str, Any]]) -> FileRow:
+def _row(shard: Shard, found: list[dict[str, Any]], store: Store) -> FileRow:
     total = {name: sum(one[name] for one in found) for name in ("n_frames", "n_windows", "clipped", "silent", "wall_s")}
     first = found[0]
     n_samples = total["n_frames"] * first["channels"]
     row = replace(
-        unread(shard.items[0], shard.first),
+        unread(shard.items[0], shard.first, store.settings),
         sha256=first["sha256"],
+        warnings=found[-1]["warnings"],
         duration_s=total["n_frames"] / first["sample_rate"],
         sample_rate=first["sample_rate"],
         channels=first["channels"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import time
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -17,7 +18,7 @@ from engine.archive.place import is_partial, out_of, place_of
 from engine.archive.plan import MANIFEST, make_shards, open_plan, write_plan
 from engine.archive.processes import Processes
 from engine.archive.scan import scan
-from engine.archive.settings import PRODUCTS, settings_for
+from engine.archive.settings import INDEX, PRODUCTS, settings_for
 from engine.archive.split import with_splits
 from engine.archive.store import LOCK, PARTS, TABLE_FOLDERS, Store
 from engine.archive.supervisor import Supervisor
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from engine.model import Cancel
 
 _T = TypeVar("_T")
+_INDEX = "engine.index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,8 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
         As for ``Tagger``. With ``resume``, what is None of model, products, window, hop, channel and pattern is as in
         the earlier run, and the rest must be the same.
     products : collection of str or None
-        "tags" (scores), "embeddings" or both; of both, the default, those that the model gives.
+        "tags" (scores), "embeddings" or both; of both, the default, those that the model gives. "index" is embeddings
+        that are gathered at the end, so that ``engine.Index.open`` of the folder is ready at once.
     window_s, hop_s : float or None
         The card's by default.
     channel : int or None
@@ -165,6 +168,12 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     resume = resume or retry_failed
     folder = out_of(out)
     folder = folder.absolute() if isinstance(folder, Path) else folder
+    gathers = products is not None and INDEX in products
+    if gathers and not isinstance(folder, Path):
+        raise ConfigError(
+            f"expected a folder for the product index, which is searched where it lies, got {str(folder)!r}; take "
+            "embeddings, copy the results to a folder and open that with engine.Index"
+        )
     place = place_of(folder)
     begun = open_plan(place) if resume and place.size(MANIFEST) is not None else None
     name = model if model is not None or begun is None else begun.model
@@ -205,6 +214,9 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
         store.remove_parts()
         _sweep(store)
         write_exports(store, formats, threshold)
+    if gathers:
+        # The vectors are gathered by what searches them, which archives know by this name alone.
+        importlib.import_module(_INDEX).Index.open(folder).close()
     n_run = sum(plan.sizes[index] for index in pending)
     return Summary(folder, plan.n_items, n_failed, n_run, n_damaged, supervisor.audio_s, time.perf_counter() - began)
 

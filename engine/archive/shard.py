@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from engine.archive.batches import Recording
     from engine.archive.decoding import Decoded
-    from engine.archive.items import Item, Opener
+    from engine.archive.items import Opener
     from engine.archive.plan import Shard
     from engine.archive.store import Store
     from engine.archive.tables import FileRow
@@ -104,7 +104,12 @@ def run_shard(
                     recording.n_windows = kept[file_id].n_windows
                     row = kept[file_id]
                 elif file_id in excluded:
-                    row = _excluded(item, file_id, excluded[file_id])
+                    row = replace(
+                        unread(item, file_id, store.settings),
+                        error_stage="worker",
+                        error_type="Died",
+                        error=excluded[file_id],
+                    )
                 else:
                     row = _run(next(sources), batches, recording, cancel)
                 batches.end(recording, row)
@@ -124,7 +129,3 @@ def _run(source: Generator[Decoded, None, FileRow], batches: Batches, recording:
             batches.add(recording, window)
             if cancel.is_set():
                 raise Cancelled("cancelled")
-
-
-def _excluded(item: Item, file_id: int, why: str) -> FileRow:
-    return replace(unread(item, file_id), error_stage="worker", error_type="Died", error=why)

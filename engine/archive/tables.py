@@ -55,6 +55,10 @@ class FileRow:
         What that clock is ahead of UTC in minutes, where known.
     recorded_from : str or None
         Where the time was read: "guano", "bext", "audiomoth" or "name".
+    warnings : str or None
+        What the decoder found odd about a recording that it could read, separated by "; ".
+    model_sha256 : str or None
+        Of the model that heard it.
     error_stage, error_type, error : str or None
         Where and why there are no windows; None where all is well.
     done_at : datetime
@@ -79,6 +83,8 @@ class FileRow:
     recorded_at: datetime | None = None
     utc_offset_min: int | None = None
     recorded_from: str | None = None
+    warnings: str | None = None
+    model_sha256: str | None = None
     error_stage: str | None = None
     error_type: str | None = None
     error: str | None = None
@@ -104,6 +110,8 @@ def file_schema(metadata: dict[str, str]) -> Any:
         "recorded_at": pa.timestamp("us"),
         "utc_offset_min": pa.int16(),
         "recorded_from": pa.string(),
+        "warnings": pa.string(),
+        "model_sha256": pa.string(),
         "error_stage": pa.string(),
         "error_type": pa.string(),
         "error": pa.string(),

@@ -93,10 +93,6 @@ def run(
         summary = run_archive(
             inputs, output, products=wanted, formats=tables, progress=progress, cancel=cancel, **options
         )
-    if wanted is not None and "index" in wanted:
-        from engine.index import Index
-
-        Index.open(output).close()  # gathers the vectors
     hours, pace = summary.audio_s / 3600, summary.audio_s / max(summary.elapsed_s, 1e-9)
     click.echo(
         f"{summary.n_items} recordings, {summary.n_run} of them now: {hours:.2f} h of sound in "
