@@ -93,7 +93,7 @@ def test_parts_give_the_rows_of_one_piece(tmp_path, model, name, rate, seconds, 
     assert parts.place.names("parts") == []
 
 
-@pytest.mark.parametrize("rates", [(48000, 44100), (44100, 16000), (22050, 16000), (96000, 48000))
+@pytest.mark.parametrize("rates", [(48000, 44100), (44100, 16000), (22050, 16000), (96000, 48000)])
 def test_resampling_from_an_alignment_gives_the_bits_of_the_whole(rates):
     source_rate, rate = rates
     found = alignment(*rates)
