@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -99,8 +100,6 @@ class Plan:
     Parameters
     ----------
     path : Path
-    held : object, optional
-        Kept as long as the plan.
 
     Attributes
     ----------
@@ -120,9 +119,8 @@ class Plan:
         There is no manifest, or it is damaged or of another version.
     """
 
-    def __init__(self, path: Path, held: object = None) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._held = held
         try:
             with path.open("rb") as file:
                 header = json.loads(file.readline())
@@ -179,16 +177,20 @@ def open_plan(place: Place) -> Plan:
     if isinstance(place, Folder):
         return Plan(place.path / MANIFEST)
     # Looked into again and again: it is fetched once, and kept as long as the plan is.
-    held = tempfile.TemporaryDirectory()
-    path = Path(held.name) / MANIFEST
     try:
         with place.reading(MANIFEST) as fetched:
-            shutil.copy(fetched, path)
+            path = Path(shutil.copy(fetched, Path(tempfile.mkdtemp()) / MANIFEST))
     except FileNotFoundError:
         raise ConfigError(
             f"expected an archive, found no manifest at {place}/{MANIFEST}; run engine archive run first"
         ) from None
-    return Plan(path, held)
+    try:
+        plan = Plan(path)
+    except BaseException:
+        shutil.rmtree(path.parent)
+        raise
+    weakref.finalize(plan, shutil.rmtree, path.parent, ignore_errors=True)
+    return plan
 
 
 def write_plan(place: Place, settings: ArchiveSettings, model: str, shards: Iterable[Shard]) -> Plan:

@@ -143,6 +143,9 @@ def test_killing_workers_at_random_points(undisturbed, tiny, tmp_path, n_kills):
             continue
         os.kill(chance.choice(pids), signal.SIGKILL)
     code, said = finish(process)
+    if code == 1:  # on a busy machine so many may be killed before they have begun that the run gives up
+        assert "ended before that (exit code -9)" in one_sentence(said)
+        code, said = resume(out, "--workers", "2")
     assert code == 0, said
     assert same(out, undisturbed)
 
