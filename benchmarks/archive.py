@@ -33,6 +33,7 @@ import soundfile
 
 from benchmarks import report
 from benchmarks.archive_peers import data_loader, process_pool
+from engine.archive.heap import keep_freed_memory
 from engine.archive.items import Item, Opener
 from engine.archive.plan import make_shards, write_plan
 from engine.archive.read import open_archive
@@ -134,6 +135,7 @@ def whole(model: StagedModel, paths: Sequence[str], folder: Path, kind: type[Sto
     store = kind(folder, settings)
     store.place.prepare(WINDOWS, FILES)
     items = [Item(path, Path(path).stat().st_size, Path(path).stat().st_mtime) for path in paths]
+    keep_freed_memory()  # as workers do
     begin = time.perf_counter()
     shards: Iterable[Shard] = make_shards(items)
     if kind is Store:
@@ -318,13 +320,16 @@ def main() -> None:
     result["command"] = (
         "python -m benchmarks.archive "
         + " ".join(f"--data {folder.name}" for folder in arguments.data)
-        + f" --rounds {arguments.rounds} --copies {arguments.copies}"
+        + f" --rounds {arguments.rounds} --copies {arguments.copies} --formats {','.join(arguments.formats)}"
     )
     result["load"] = {"before": f"{load_before[0]:.1f}", "after": f"{os.getloadavg()[0]:.1f}"}
     result["formats"] = found
     text = "\n\n".join([report.heading(result, "load"), markdown(found)])
     print(text)
-    print(f"wrote {report.write('archive', result, text)}")
+    name = "-".join(
+        ["archive", *(kind.lower() for kind in arguments.formats if len(arguments.formats) < len(SUBTYPES))]
+    )
+    print(f"wrote {report.write(name, result, text)}")
 
 
 if __name__ == "__main__":

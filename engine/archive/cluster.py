@@ -17,6 +17,7 @@ from multiprocessing.connection import Client, Listener, answer_challenge, deliv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.archive.heap import keep_freed_memory
 from engine.archive.worker import work
 from engine.errors import ArchiveError, ConfigError
 
@@ -259,6 +260,7 @@ class Actor:
         connection = Client(address, "AF_INET", authkey=key)
         _watch(connection)
         connection.send(number)
+        keep_freed_memory()
         with tempfile.TemporaryDirectory() as place:
             path = Path(place) / "model.onnx"
             path.write_bytes(model)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 18
 # The first block, which decoders come back to, the last one, where some of them look for a length, and one between.
 BLOCKS_HELD = 3
 

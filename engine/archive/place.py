@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine.archive.durable import PARTIAL, remove_partial, replace_path, writing
+from engine.archive.durable import PARTIAL, remove_partial, replace_paths, writing
 from engine.archive.lease import lease
 from engine.archive.locks import file_lock
 from engine.archive.remote import filesystem
@@ -53,6 +53,9 @@ class Place(Protocol):
 
         An ArchiveError where it cannot be written.
         """
+
+    def replaced_together(self, *names: str) -> contextlib.AbstractContextManager[list[Path]]:
+        """Give the paths of files to make, as ``replaced``; they take their names one after another."""
 
     def remove(self, name: str) -> None:
         """Remove a file, where there is one."""
@@ -114,8 +117,14 @@ class Folder:
     @contextlib.contextmanager
     def replaced(self, name: str) -> Iterator[Path]:
         """Give the path of a file to make; it takes its name when the block ends."""
-        with writing(self.path), replace_path(self.path / name) as path:
+        with self.replaced_together(name) as (path,):
             yield path
+
+    @contextlib.contextmanager
+    def replaced_together(self, *names: str) -> Iterator[list[Path]]:
+        """Give the paths of files to make; they take their names in their order when the block ends."""
+        with writing(self.path), replace_paths(*(self.path / name for name in names)) as paths:
+            yield paths
 
     def remove(self, name: str) -> None:
         """Remove a file, where there is one."""
@@ -177,12 +186,19 @@ class ObjectStore:
     @contextlib.contextmanager
     def replaced(self, name: str) -> Iterator[Path]:
         """Give the path of a file to make; it takes its name when the block ends."""
+        with self.replaced_together(name) as (path,):
+            yield path
+
+    @contextlib.contextmanager
+    def replaced_together(self, *names: str) -> Iterator[list[Path]]:
+        """Give the paths of files to make; they take their names in their order when the block ends."""
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "file"
+            paths = [Path(folder) / f"{number}" for number in range(len(names))]
             with writing(Path(folder)):
-                yield path
+                yield paths
             with self._writing():
-                self._put(path, name)
+                for path, name in zip(paths, names, strict=True):
+                    self._put(path, name)
 
     def _put(self, path: Path, name: str) -> None:
         # What is a file system after all shows a file while it is written.

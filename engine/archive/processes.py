@@ -8,6 +8,7 @@ import signal
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
+from engine.archive.heap import keep_freed_memory
 from engine.archive.worker import work
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def _main(
 ) -> None:
     # Ctrl-C reaches every process of a terminal; the run decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
     work(connection, model, device, folder, settings, decoders)
 
 

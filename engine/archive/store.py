@@ -107,11 +107,11 @@ class Store:
         a crash between the two leaves them, are told by it.
         """
         rows: list[FileRow] = []
-        with self.place.replaced(_table(WINDOWS, shard.index)) as windows:
+        names = (_table(FILES, shard.index), _table(WINDOWS, shard.index))
+        with self.place.replaced_together(*names) as (files, windows):
             yield windows, rows
-            metadata = {**self.metadata(shard), WINDOWS_KEY: _sha256_of(windows), SIZE_KEY: str(windows.stat().st_size)}
-            with self.place.replaced(_table(FILES, shard.index)) as files:
-                write_files(files, rows, metadata)
+            facts = {WINDOWS_KEY: _sha256_of(windows), SIZE_KEY: str(windows.stat().st_size)}
+            write_files(files, rows, self.metadata(shard) | facts)
 
     @contextlib.contextmanager
     def replaced_part(self, shard: Shard, part: int) -> Iterator[tuple[Path, dict[str, Any]]]:

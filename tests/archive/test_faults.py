@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.archive import run as run_archive
-from tests.archive.recordings import files_in, windows_in, write_clips
+from tests.archive.recordings import files_in, windows_in, write_clip, write_clips
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
 
@@ -148,6 +148,38 @@ def test_killing_workers_at_random_points(undisturbed, tiny, tmp_path, n_kills):
         code, said = resume(out, "--workers", "2")
     assert code == 0, said
     assert same(out, undisturbed)
+
+
+# What a part holds is smaller here: the recording need not be hours long.
+SMALL_PARTS = "from engine.archive import split\nsplit.PART_BYTES = 500_000\n"
+
+
+@pytest.mark.parametrize("victim", ["worker", "run"])
+def test_killing_a_run_with_a_recording_in_parts(tiny, tmp_path, victim):
+    chance = dice(victim)
+    write_clip(tmp_path / "long.wav", 300.0)
+    (tmp_path / "sitecustomize.py").write_text(SMALL_PARTS)
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    arguments = [tmp_path / "long.wav", "--model", tiny, "--hop-s", "0.1", "--workers", "2"]
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    process = start(*arguments, "-o", out, env=environment)
+    until(lambda: any((out / "parts").glob("*.json")), process)
+    time.sleep(chance.uniform(0, 0.5))
+    if victim == "run":
+        process.kill()
+        finish(process)
+        assert not list((out / "windows").glob("*.parquet"))
+    elif pids := workers_of(process):
+        os.kill(chance.choice(pids), signal.SIGKILL)
+        finish(process)
+    code, said = resume(out, env=environment)
+    assert code == 0, said
+    code, said = finish(start(*arguments, "-o", whole))
+    assert code == 0, said
+    assert windows_in(out) == windows_in(whole)
+    assert files_in(out) == files_in(whole)
+    assert not list((out / "parts").iterdir())
 
 
 def test_bad_recordings_among_good_ones(shared_data, tiny, tmp_path):

@@ -77,7 +77,7 @@ def rows_in(store):
     ],
 )
 @pytest.mark.parametrize("window", [{}, {"window_s": 0.75, "hop_s": 0.11}, {"window_s": 1.0, "hop_s": 1.0}])
-def test_parts_give_the_rows_of_one_piece(tmp_path, model, name, rate, seconds, options, window):
+def test_parts_give_the_rows_of_one_piece(tmp_path, model, name, rate, seconds, options, window):  # noqa: PLR0917
     path = write(tmp_path / name, seconds, rate, **options)
     settings = settings_for(model, **window)
     shard = planned(path, settings)
