@@ -227,7 +227,7 @@ def measure(kind: str, data: Path, place: Path, workers: Sequence[int], *, round
     for number in range(rounds):
         each_stage.append(stages(model, paths))
         folders = [place / f"{kind}-{name}-{number}" for name in ("plain", "whole")]
-        some = paths[::2]
+        some = paths[::3]
         cost.append((
             bare(model, some), whole(model, some, folders[0], PlainStore), whole(model, some, folders[1], Store)
         ))  # fmt: skip
@@ -327,7 +327,7 @@ def main() -> None:
     result["command"] = (
         "python -m benchmarks.archive "
         + " ".join(f"--data {folder.name}" for folder in arguments.data)
-        + f" --rounds {arguments.rounds} --copies {arguments.copies} --formats {','.join(arguments.formats)}"
+        + f" --workers {','.join(map(str, arguments.workers))} --rounds {arguments.rounds} --copies {arguments.copies} --formats {','.join(arguments.formats)}"
     )
     result["load"] = {"before": f"{load_before[0]:.1f}", "after": f"{os.getloadavg()[0]:.1f}"}
     result["formats"] = found

@@ -14,13 +14,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from engine.archive import run as run_archive
+from engine.audio import load
+from engine.errors import AudioError
+from engine.scan import AUDIO_SUFFIXES
 from tests.archive.recordings import files_in, windows_in, write_clip, write_clips
+from tests.tiny_models import RATE
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
 
@@ -209,6 +215,33 @@ def test_bad_recordings_among_good_ones(shared_data, tiny, tmp_path):
         assert (row["error"] is None) == (" good." in row["uri"])
         assert (row["n_windows"] >= 9) == (" good." in row["uri"])
     assert f"{len(bad)} could not be used: {tmp_path / 'out' / 'failed.jsonl'}" in said
+
+
+def test_every_file_of_the_hostile_set_among_good_ones(shared_data, tiny, tmp_path):
+    hostile = sorted(path for path in (shared_data / "hostile").rglob("*") if path.suffix in AUDIO_SUFFIXES)
+    good = sorted((shared_data / "esc10_dev").rglob("*.ogg"))[:8]
+    for i, path in enumerate(hostile):
+        shutil.copy(path, tmp_path / f"{i:03d} odd{path.suffix}")
+    for i, path in enumerate(good):
+        shutil.copy(path, tmp_path / f"{i * len(hostile) // len(good):03d} good.ogg")
+    assert len(hostile) > 200
+    code, said = finish(start(tmp_path, "-o", tmp_path / "out", "--model", tiny, "--workers", "2"))
+    assert code == 3, said
+    rows = files_in(tmp_path / "out")
+    assert len(rows) == len(hostile) + len(good)
+    failed = {json.loads(line)["path"] for line in (tmp_path / "out" / "failed.jsonl").read_text().splitlines()}
+    n_windows = Counter(row["file_id"] for row in windows_in(tmp_path / "out"))
+    for row in rows:
+        assert n_windows[row["file_id"]] == row["n_windows"]
+        try:
+            samples, _ = load(row["uri"], RATE)
+        except AudioError as error:
+            # The engine's own reader says the same of it.
+            assert (row["uri"] in failed, row["error"]) == (True, str(error))
+        else:
+            assert (row["error"], row["uri"] in failed) == (None, False), row
+            assert row["n_windows"] > 0
+            assert np.isfinite(samples).all()
 
 
 def test_a_recording_that_kills_its_worker(tiny, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import tracemalloc
 from datetime import datetime
 
 import numpy as np
@@ -61,6 +62,18 @@ def test_a_pattern_says_how_names_hold_the_time(tmp_path, model):
     do_shard(model, shard_of([clip]), store)
     (row,) = shard_rows(store, shard_of([clip]))
     assert (row.recorded_at, row.recorded_from) == (datetime(2018, 4, 6, 19, 17), "name")
+
+
+def test_a_long_recording_takes_no_more_memory_than_a_short_one(tmp_path, model, settings):
+    peaks = []
+    for seconds in (120, 1200):
+        clip = write_clip(tmp_path / f"{seconds}.wav", seconds)
+        store = store_in(tmp_path / f"out{seconds}", settings)
+        tracemalloc.start()
+        do_shard(model, shard_of([clip]), store)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + (2 << 20), peaks
 
 
 def test_every_failure_is_a_row_and_the_rest_goes_on(tmp_path, model, settings):
