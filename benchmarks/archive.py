@@ -327,7 +327,8 @@ def main() -> None:
     result["command"] = (
         "python -m benchmarks.archive "
         + " ".join(f"--data {folder.name}" for folder in arguments.data)
-        + f" --workers {','.join(map(str, arguments.workers))} --rounds {arguments.rounds} --copies {arguments.copies} --formats {','.join(arguments.formats)}"
+        + f" --workers {','.join(map(str, arguments.workers))} --rounds {arguments.rounds}"
+        + f" --copies {arguments.copies} --formats {','.join(arguments.formats)}"
     )
     result["load"] = {"before": f"{load_before[0]:.1f}", "after": f"{os.getloadavg()[0]:.1f}"}
     result["formats"] = found

@@ -19,7 +19,7 @@ from engine.archive.plan import MANIFEST, make_shards, open_plan, write_plan
 from engine.archive.processes import Processes
 from engine.archive.scan import scan
 from engine.archive.settings import INDEX, PRODUCTS, settings_for
-from engine.archive.split import with_splits
+from engine.archive.splitting import with_splits
 from engine.archive.store import LOCK, PARTS, TABLE_FOLDERS, Store
 from engine.archive.supervisor import Supervisor
 from engine.errors import ArchiveError, Cancelled, ConfigError

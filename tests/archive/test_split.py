@@ -12,12 +12,14 @@ import soundfile
 from engine.archive import alignment as alignment_module
 from engine.archive import run as run_archive
 from engine.archive import split as split_module
+from engine.archive import splitting
 from engine.archive.alignment import alignment
 from engine.archive.items import Item, Opener
 from engine.archive.parts import join_parts, run_part
 from engine.archive.plan import Plan, Shard
 from engine.archive.settings import settings_for
-from engine.archive.split import SEAM, with_splits
+from engine.archive.split import SEAM
+from engine.archive.splitting import with_splits
 from engine.archive.store import manifest_path
 from engine.archive.tables import read_files
 from engine.audio import load
@@ -31,8 +33,8 @@ PART = 100_000
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr(split_module, "PART_BYTES", PART)
-    monkeypatch.setattr(split_module, "WINDOWS_STEP", 2)
+    monkeypatch.setattr(splitting, "PART_BYTES", PART)
+    monkeypatch.setattr(splitting, "WINDOWS_STEP", 2)
     monkeypatch.setattr(split_module, "SEAM", 256)
     monkeypatch.setattr("engine.archive.parts.SEAM", 256)
 
@@ -48,7 +50,7 @@ def write(path, seconds, rate, *, channels=1, subtype="PCM_16", seed=0):
 
 
 def planned(path, settings, n_parts=4):
-    split_module.PART_BYTES = path.stat().st_size // n_parts + 1
+    splitting.PART_BYTES = path.stat().st_size // n_parts + 1
     (shard,) = with_splits([Shard(0, 5, (Item(str(path), path.stat().st_size, 1.5),))], settings)
     return shard
 
@@ -70,7 +72,7 @@ def rows_in(store):
     [
         ("a.wav", RATE, 40.3, {}),
         ("b.flac", RATE, 60.0, {"channels": 2}),
-        ("c.wav", 48000, 14.0, {"channels": 2}),
+        ("c.wav", 48000, 9.0, {"channels": 2}),
         ("20240229_120000.wav", 16000, 25.77, {"subtype": "FLOAT"}),
         ("d.flac", 24000, 30.0, {"subtype": "PCM_24"}),
         ("e.wav", 32000, 35.0, {"subtype": "PCM_24"}),
@@ -148,7 +150,7 @@ def test_a_seek_is_exact(tmp_path, name):
 
 def test_short_ones_many_and_those_that_cannot_be_opened_are_in_one_piece(tmp_path, settings, monkeypatch):
     short = write(tmp_path / "short.wav", 3, RATE)
-    monkeypatch.setattr(split_module, "PART_BYTES", PART)
+    monkeypatch.setattr(splitting, "PART_BYTES", PART)
     (shard,) = with_splits([Shard(0, 0, (Item(str(short), short.stat().st_size),))], settings)
     assert shard.split is None
     bad = tmp_path / "bad.wav"
@@ -219,9 +221,9 @@ def test_a_part_that_is_there_is_not_done_again_and_a_damaged_one_is(tmp_path, m
 def test_a_run_does_the_parts_by_its_workers(tmp_path, tiny, monkeypatch):
     write(tmp_path / "in" / "a.wav", 45, 32000)
     write(tmp_path / "in" / "b.wav", 2, RATE)
-    monkeypatch.setattr(split_module, "PART_BYTES", 1 << 40)
+    monkeypatch.setattr(splitting, "PART_BYTES", 1 << 40)
     run_archive([tmp_path / "in"], tmp_path / "whole", tiny, hop_s=0.5, workers=1)
-    monkeypatch.setattr(split_module, "PART_BYTES", PART * 8)
+    monkeypatch.setattr(splitting, "PART_BYTES", PART * 8)
     # The shards of small archives hold many recordings: the long one is alone when it is as large as a whole shard.
     seen = []
     summary = run_archive(
