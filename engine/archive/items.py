@@ -156,7 +156,7 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         if not stat.S_ISREG(status.st_mode):
             raise AudioError(f"expected a recording, got {path!r}, which is a pipe or a device; save it to a file")
         if status.st_size == 0:
-            raise AudioError(f"expected a recording, got {path!r}, which is empty (0 bytes); replace it")
+            raise AudioError(f"expected an audio file, got {path!r}, which is empty (0 bytes); replace the file")
         file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - what is done with it is not explained by this
     with file:
         yield file
