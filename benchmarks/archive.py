@@ -8,14 +8,17 @@ machine does can only slow them. All have the same network.
 
 The bound is the time of the stages, one recording after another in one thread, over the workers. The time of a run is
 that from when its first recording is begun to when its last table is written; the pool's clock begins when its
-processes have their model open, too, the DataLoader's includes its start. That of ours is printed beside it. On one
-thread the whole shard function is also set against the same work without hashes, tables and ledger: the cost of being
-resumable.
+processes have their model open, too, the DataLoader's includes its start. That of ours is printed beside it.
+
+On one thread the whole shard function is set against the same function with tables that are written plainly: without
+plan, fingerprints, checksums, temporary names and synchronising. That is the cost of being resumable. And it is set
+against the work alone, which hashes and measures nothing and writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import statistics
 import sys
@@ -30,13 +33,15 @@ import soundfile
 
 from benchmarks import report
 from benchmarks.archive_peers import data_loader, process_pool
+from engine.archive.heap import keep_freed_memory
 from engine.archive.items import Item, Opener
-from engine.archive.plan import Shard
+from engine.archive.plan import make_shards, write_plan
 from engine.archive.read import open_archive
 from engine.archive.run import run
 from engine.archive.settings import settings_for
 from engine.archive.shard import run_shard
 from engine.archive.store import FILES, WINDOWS, Store
+from engine.archive.tables import write_files
 from engine.audio import AudioReader, load, open_recording
 from engine.bench.stages import StagedModel
 from engine.card import read_card
@@ -45,7 +50,10 @@ from engine.registry import find_model
 from engine.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from engine.archive.plan import Shard
+    from engine.archive.tables import FileRow
 
 PACKAGES = ["sound-engine", "numpy", "onnxruntime-gpu", "onnxruntime", "soundfile", "soxr", "torch", "torchaudio"]
 SUFFIXES = {".ogg", ".flac", ".wav"}
@@ -106,32 +114,59 @@ def bare(model: StagedModel, paths: Sequence[str]) -> float:
     return time.perf_counter() - begin
 
 
-def resumable(model: StagedModel, paths: Sequence[str], folder: Path) -> float:
-    """Return the seconds of the shard function over the same recordings, in this process."""
+class PlainStore(Store):
+    """Writes the same tables under their names at once, and nothing that says whether they are whole."""
+
+    @contextlib.contextmanager
+    def replaced(self, shard: Shard) -> Iterator[tuple[Path, list[FileRow]]]:
+        """Give the path to write the windows of a shard to, and a list for its rows."""
+        rows: list[FileRow] = []
+        yield self.windows_path(shard.index), rows
+        write_files(self.files_path(shard.index), rows, {})
+
+    def metadata(self, _shard: Shard) -> dict[str, str]:
+        """Return nothing."""
+        return {}
+
+
+def whole(model: StagedModel, paths: Sequence[str], folder: Path, kind: type[Store]) -> float:
+    """Return the seconds of the shard function over the same recordings, in this process, as a run divides them."""
     settings = settings_for(model)
-    store = Store(folder, settings)
-    for name in (WINDOWS, FILES):
-        (folder / name).mkdir(parents=True)
-    items = tuple(Item(path, Path(path).stat().st_size, Path(path).stat().st_mtime) for path in paths)
+    store = kind(folder, settings)
+    store.place.prepare(WINDOWS, FILES)
+    items = [Item(path, Path(path).stat().st_size, Path(path).stat().st_mtime) for path in paths]
+    keep_freed_memory()  # as workers do
     begin = time.perf_counter()
+    shards: Iterable[Shard] = make_shards(items)
+    if kind is Store:
+        shards = write_plan(store.place, settings, "esc10", shards)
     with Opener() as opener:
-        run_shard(
-            model, Shard(0, 0, items), store, opener=opener, retry=False, excluded={},
-            begun=lambda _: None, done=lambda *_: None, cancel=threading.Event(),
-        )  # fmt: skip
+        for shard in shards:
+            if kind is Store and store.is_done(shard):
+                continue
+            run_shard(
+                model, shard, store, opener=opener, retry=False, excluded={},
+                begun=lambda _: None, done=lambda *_: None, cancel=threading.Event(),
+            )  # fmt: skip
     return time.perf_counter() - begin
 
 
 def ours(folder: Path, out: Path, workers: int) -> dict[str, float]:
-    """Run the archive job; return its seconds from the first recording on, in all, and its memory in MB."""
-    with _Memory() as memory:
-        summary = run([folder], out, device="cpu", workers=workers)
+    """Run the archive job; return its seconds from the first recording on, and in all."""
+    summary = run([folder], out, device="cpu", workers=workers)
     if summary.n_failed:
         raise RuntimeError(f"{summary.n_failed} recordings failed")
     rows = [row for batch in open_archive(out).files(("done_at", "wall_s")) for row in batch.to_pylist()]
     first = min(row["done_at"].timestamp() - row["wall_s"] for row in rows)
     last = max(path.stat().st_mtime for path in (out / WINDOWS).iterdir())
-    return {"seconds": last - first, "whole": summary.elapsed_s, "memory": memory.peak_mb}
+    return {"seconds": last - first, "whole": summary.elapsed_s}
+
+
+def peak_memory(folder: Path, out: Path, workers: int) -> float:
+    """Return the memory of a run of its own in MB: reading it holds up what is measured."""
+    with _Memory() as memory:
+        run([folder], out, device="cpu", workers=workers)
+    return memory.peak_mb
 
 
 class _Memory(threading.Thread):
@@ -184,21 +219,26 @@ def measure(kind: str, data: Path, place: Path, workers: Sequence[int], *, round
     session = Session(shipped, "cpu", 1)
     model = StagedModel(session, read_card(session.metadata))
     bare(model, paths[:1])  # what is imported and made ready at first use belongs to nobody
-    resumable(model, paths[:1], place / f"{kind}-first")
+    whole(model, paths[:1], place / f"{kind}-first", Store)
     each_stage: list[dict[str, float]] = []
-    cost: list[tuple[float, float]] = []
+    cost: list[tuple[float, float, float]] = []
     runs: dict[int, list[dict[str, float]]] = {n: [] for n in workers}
     peers: dict[str, dict[int, list[float]]] = {name: {n: [] for n in workers} for name in ("pool", "loader")}
     for number in range(rounds):
         each_stage.append(stages(model, paths))
-        cost.append((bare(model, few), resumable(model, few, place / f"{kind}-shard-{number}")))
+        folders = [place / f"{kind}-{name}-{number}" for name in ("plain", "whole")]
+        some = paths[::3]
+        cost.append((
+            bare(model, some), whole(model, some, folders[0], PlainStore), whole(model, some, folders[1], Store)
+        ))  # fmt: skip
         for n in workers:
             runs[n].append(ours(folder, place / f"{kind}-{n}-{number}", n))
             peers["pool"][n].append(process_pool(shipped, paths, n))
             peers["loader"][n].append(data_loader(shipped, few, n))
         print(f"{kind}, round {number + 1}: load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    memory_mb = {n: peak_memory(folder, place / f"{kind}-memory-{n}", n) for n in workers}
     best = {stage: min(taken[stage] for taken in each_stage) for stage in STAGES}
-    plain, whole = (min(pair[k] for pair in cost) for k in range(2))
+    alone, plain, resumable = (min(each[k] for each in cost) for k in range(3))
     rows = []
     for n in workers:
         seconds = min(taken["seconds"] for taken in runs[n])
@@ -210,14 +250,15 @@ def measure(kind: str, data: Path, place: Path, workers: Sequence[int], *, round
             "pool": audio_s / min(peers["pool"][n]),
             "loader": few_s / min(peers["loader"][n]),
             "start_s": statistics.median(taken["whole"] - taken["seconds"] for taken in runs[n]),
-            "memory_mb": max(taken["memory"] for taken in runs[n]),
+            "memory_mb": memory_mb[n],
         })  # fmt: skip
     return {
         "format": kind,
         "recordings": len(paths),
         "audio_s": audio_s,
         "stages_s": best,
-        "resumable": whole / plain - 1,
+        "resumable": resumable / plain - 1,
+        "ledger": plain / alone - 1,
         "rows": rows,
         "every_round": {"stages": each_stage, "cost": cost, "engine": runs, **peers},
     }
@@ -225,12 +266,19 @@ def measure(kind: str, data: Path, place: Path, workers: Sequence[int], *, round
 
 def markdown(found: Sequence[dict[str, Any]]) -> str:
     """Return the tables: stages, then throughput in seconds of sound per second."""
-    header = ["", "recordings", "hours", *(f"{stage} ms/min" for stage in STAGES), "cost of resuming"]
+    header = [
+        "",
+        "recordings",
+        "hours",
+        *(f"{stage} ms/min" for stage in STAGES),
+        "hashes, levels and tables",
+        "cost of resuming",
+    ]
     per_minute = [
         [
             one["format"], str(one["recordings"]), f"{one['audio_s'] / 3600:.2f}",
             *(f"{one['stages_s'][stage] / one['audio_s'] * 60e3:.1f}" for stage in STAGES),
-            f"{one['resumable']:+.1%}",
+            f"{one['ledger']:+.1%}", f"{one['resumable']:+.1%}",
         ]
         for one in found
     ]  # fmt: skip
@@ -279,13 +327,16 @@ def main() -> None:
     result["command"] = (
         "python -m benchmarks.archive "
         + " ".join(f"--data {folder.name}" for folder in arguments.data)
-        + f" --rounds {arguments.rounds} --copies {arguments.copies}"
+        + f" --workers {','.join(map(str, arguments.workers))} --rounds {arguments.rounds}"
+        + f" --copies {arguments.copies} --formats {','.join(arguments.formats)}"
     )
     result["load"] = {"before": f"{load_before[0]:.1f}", "after": f"{os.getloadavg()[0]:.1f}"}
     result["formats"] = found
     text = "\n\n".join([report.heading(result, "load"), markdown(found)])
     print(text)
-    print(f"wrote {report.write('archive', result, text)}")
+    some = [kind.lower() for kind in arguments.formats if len(arguments.formats) < len(SUBTYPES)]
+    name = "-".join(["archive", *some])
+    print(f"wrote {report.write(name, result, text)}")
 
 
 if __name__ == "__main__":

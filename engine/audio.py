@@ -198,8 +198,11 @@ class AudioReader:
             raise AudioError(f"expected audio, got {length} in {self._source.label}; give a longer recording")
 
 
-def open_recording(source: object) -> _Recording:
-    """Return what reads a source at its own rate, with all of its channels; sources as for `open_audio`."""
+def open_recording(source: object, label: str | None = None) -> _Recording:
+    """Return what reads a source at its own rate, with all of its channels; sources as for `open_audio`.
+
+    ``label`` is what messages call a path, bytes or a file, which otherwise name it by itself or by its kind.
+    """
     if isinstance(source, tuple) and len(source) == 2:
         return ArraySamples(*source)
     if isinstance(source, Mapping):
@@ -211,7 +214,7 @@ def open_recording(source: object) -> _Recording:
         or hasattr(source, "__fspath__")
         or hasattr(source, "read")
     ):
-        return open_decoder(source)
+        return open_decoder(source, label)
     raise AudioError(
         "expected a path, bytes, a binary file object, (samples, sample_rate) or "
         f"{{'array', 'sampling_rate'}}, got {type(source).__name__}; an array needs its sample rate beside it"

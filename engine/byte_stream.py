@@ -71,9 +71,29 @@ class ByteStream:
         self._position += len(data)
         return data
 
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as ``read`` would, without a copy on the way where the file can do so too."""
+        whole = memoryview(buffer)
+        wanted = whole[: max(0, min(len(whole), self._size - self._position))]
+        if not hasattr(self._file, "readinto"):
+            data = self.read(len(wanted))
+            whole[: len(data)] = data
+            return len(data)
+        try:
+            self._file.seek(self._start + self._position)
+            count = int(self._file.readinto(wanted))
+            if len(wanted) and not count:
+                raise EOFError("the data ends before the end that seek() reports")
+        except BaseException as error:  # noqa: BLE001 - as in ``read``
+            self.error = error
+            self._position = self._size
+            return 0
+        self._position += count
+        return count
+
     def raise_kept_error(self) -> None:
         """Raise what the object raised in a ``read``: an exception as an AudioError, KeyboardInterrupt as it is."""
-        if isinstance(self.error, Exception):
+        if isinstance(self.error, Exception) and not isinstance(self.error, AudioError):
             raise AudioError(
                 f"expected a readable file object, got {self.error!r} from it; open it again"
             ) from self.error

@@ -30,13 +30,15 @@ _HEAD_BYTES = 12
 Decoder: TypeAlias = SndfileDecoder | AvDecoder
 
 
-def open_decoder(source: Any) -> Decoder:
+def open_decoder(source: Any, label: str | None = None) -> Decoder:
     """Open an encoded recording: with libsndfile, and with PyAV where libsndfile cannot read the format.
 
     Parameters
     ----------
     source : str, os.PathLike, bytes, bytearray, memoryview or binary file object
         A file object is read from its current position to its end and is not closed.
+    label : str, optional
+        What messages call it.
 
     Raises
     ------
@@ -45,12 +47,12 @@ def open_decoder(source: Any) -> Decoder:
     """
     if isinstance(source, str | os.PathLike):
         name = os.fsdecode(source)
-        return _decoder(name, repr(name), _checked_head(name))
+        return _decoder(name, label or repr(name), _checked_head(name))
     is_file = hasattr(source, "read")
     stream = ByteStream(source if is_file else io.BytesIO(source))
     head = stream.read(_HEAD_BYTES)
     stream.seek(0)
-    return _decoder(stream, "the given file object" if is_file else "the given bytes", head)
+    return _decoder(stream, label or ("the given file object" if is_file else "the given bytes"), head)
 
 
 def _decoder(source: str | ByteStream, label: str, head: bytes) -> Decoder:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # Samples, all channels together, that one read may ask for: 1 MiB of float32, whatever the header announces.
 MAX_BLOCK_SAMPLES = 1 << 18
+# What libsndfile says of streams whose length it does not know, at least.
+UNKNOWN_FRAMES = 1 << 62
+MAX_WARNINGS = 8
 _INT16_SCALE = np.float32(1 / 32768)
 
 # libsndfile's codes for data it knows no format for; the message of the second, from its MP3 reader, misleads.
@@ -87,6 +90,39 @@ class SndfileDecoder:
         self._position += len(block)
         samples: NDArray[np.float32] = np.multiply(block, _INT16_SCALE, dtype=np.float32) if self._as_int16 else block
         return samples
+
+    @property
+    def n_frames(self) -> int:
+        """Samples per channel, as the header says; never a size to allocate."""
+        n_frames: int = self._file.frames
+        return n_frames
+
+    @property
+    def seeks_exactly(self) -> bool:
+        """Whether ``start_at`` gives the samples that reading from the start does: in WAV of samples, and FLAC."""
+        subtype, family = self._file.subtype, self._file.format
+        return family == "FLAC" or (
+            family in ("WAV", "WAVEX", "RF64") and subtype.startswith(("PCM_", "FLOAT", "DOUBLE"))
+        )
+
+    def warnings(self) -> list[str]:
+        """Return what was odd about a recording that was read to its end: libsndfile's remarks, and missing samples."""
+        lines = (" ".join(line.split()) for line in self._file.extra_info.splitlines())
+        found = [line for line in lines if "(should be" in line or (line.startswith("***") and "unknown m" not in line)]
+        if self._position < self._file.frames < UNKNOWN_FRAMES:
+            found.append(f"the header announces {self._file.frames} samples, {self._position} could be read")
+        return list(dict.fromkeys(found))[:MAX_WARNINGS]
+
+    def start_at(self, frame: int) -> None:
+        """Go to a sample, before anything is read; an AudioError where there is no way to it."""
+        try:
+            reached = soundfile.SoundFile.seek(self._file, frame)
+        except soundfile.LibsndfileError as error:
+            reached = _reason(error)
+        self._raise_kept_error()
+        if reached != frame:
+            raise AudioError(f"expected to find sample {frame} of {self.label}, got {reached}; read it from the start")
+        self._position = frame
 
     def close(self) -> None:
         """Release libsndfile's handle; a file object that was given stays open."""

@@ -5,7 +5,7 @@ Files, arrays and live audio all come this way, so that a window's outputs are t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from engine.results import Frames, Window
 from engine.windows import WindowCutter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,6 +24,35 @@ if TYPE_CHECKING:
     from engine.network import Network, WindowOutputs
     from engine.options import ResolvedOptions
     from engine.windows import Cut
+
+
+class Prepared(NamedTuple):
+    """A window on its way to the network: what cut it, where, and what the network is to see of it."""
+
+    listener: Listener
+    cut: Cut
+    content: NDArray[np.float32]
+
+    def fits(self, other: Prepared) -> bool:
+        """Return whether both may go into one call of the network; a last window that is left short may not."""
+        return self.content.shape == other.content.shape
+
+
+def run_prepared(prepared: Sequence[Prepared]) -> list[Window]:
+    """Run windows, of one recording or of several, through the network in one call; errors as for ``Network.run``.
+
+    Parameters
+    ----------
+    prepared : sequence of Prepared
+        One or more of one model, all of one shape, and no more than its batch size.
+    """
+    first = prepared[0].listener
+    contents = [one.content for one in prepared]
+    # A GPU prepares itself anew for every other shape: batches have 1, 2, 4 ... windows, or as many as go into one.
+    size = min(1 << (len(contents) - 1).bit_length(), first.batch_size)
+    contents += contents[-1:] * (size - len(contents))
+    outputs = first.run(contents)
+    return [one.listener.window(one.cut, values) for one, values in zip(prepared, outputs, strict=False)]
 
 
 class Listener:
@@ -45,9 +74,12 @@ class Listener:
         Whether windows may come one batch late, so that front end and device work at the same time. Needs ``close``.
     n_features : int or None
         Of each row; None for samples.
+    start : int
+        Where in the recording the audio begins that is pushed, at the start of a window that is not the first: an
+        earlier listener has the windows before.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what a recording is read with, and then what it is
         self,
         network: Network,
         front_end: LogMel | None,
@@ -57,6 +89,7 @@ class Listener:
         *,
         ahead: bool = False,
         n_features: int | None = None,
+        start: int = 0,
     ) -> None:
         card = network.card
         self._network = network
@@ -64,9 +97,9 @@ class Listener:
         self._options = options
         self._rate = rate
         self._label = label
-        self._cutter = WindowCutter(options.window, options.hop, card.pad, card.input.context, n_features)
+        self._cutter = WindowCutter(options.window, options.hop, card.pad, card.input.context, n_features, start)
         self._state = network.initial_state()
-        self._waiting: list[tuple[Cut, NDArray[np.float32]]] = []
+        self._waiting: list[Prepared] = []
         self._batch_size = options.batch_size
         self._device: Ahead[list[Window]] | None = Ahead() if ahead else None
 
@@ -87,11 +120,11 @@ class Listener:
 
     def push(self, block: NDArray[np.float32]) -> Iterator[Window]:
         """Yield the windows that ``block`` completes."""
-        return self._listen(self._cutter.push(block))
+        return self._listen(self.prepare(block))
 
     def flush(self) -> Iterator[Window]:
         """Yield what is left: windows that waited for a batch, and the last one."""
-        yield from self._listen(self._cutter.flush())
+        yield from self._listen(self.prepare_rest())
         yield from self._run_waiting(more=False)
         yield from self._last()
 
@@ -100,39 +133,39 @@ class Listener:
         if self._device is not None:
             self._device.close()
 
-    def _listen(self, cuts: Iterable[Cut]) -> Iterator[Window]:
-        for cut in cuts:
-            content = self._content(cut)
-            if self._waiting and self._waiting[0][1].shape != content.shape:  # a last window that is left short
+    def prepare(self, block: NDArray[np.float32]) -> Iterator[Prepared]:
+        """Yield the windows that ``block`` completes, ready for ``run_prepared``; instead of ``push``."""
+        for cut in self._cutter.push(block):
+            yield Prepared(self, cut, self._content(cut))
+
+    def prepare_rest(self) -> Iterator[Prepared]:
+        """Yield the last window, if audio is left for one, ready for ``run_prepared``; instead of ``flush``."""
+        for cut in self._cutter.flush():
+            yield Prepared(self, cut, self._content(cut))
+
+    def _listen(self, prepared: Iterable[Prepared]) -> Iterator[Window]:
+        for one in prepared:
+            if self._waiting and not self._waiting[0].fits(one):
                 yield from self._run_waiting()
-            self._waiting.append((cut, content))
+            self._waiting.append(one)
             # One window alone needs no batch, and nobody to find out how large it should be.
             if self._batch_size is None and len(self._waiting) == 2:
-                self._batch_size = self._network.batch_size(content)
+                self._batch_size = self._network.batch_size(one.content)
             while self._batch_size is not None and len(self._waiting) >= self._batch_size:
                 yield from self._run_waiting()
 
     def _run_waiting(self, *, more: bool = True) -> list[Window]:
         """Run a batch of what waits; return its windows, or those of the batch before where the device works ahead."""
-        size = self._batch_size or 1
-        batch, self._waiting = self._waiting[:size], self._waiting[size:]
+        batch, self._waiting = self._waiting[: self.batch_size], self._waiting[self.batch_size :]
         if not batch:
             return []
         if self._device is None or not (more or self._device.busy):
-            return self._run(batch)
-        return self._device.put(lambda: self._run(batch)) or []
+            return run_prepared(batch)
+        return self._device.put(lambda: run_prepared(batch)) or []
 
     def _last(self) -> list[Window]:
         """Return the windows of the batch that is on the device."""
         return [] if self._device is None else self._device.last() or []
-
-    def _run(self, batch: list[tuple[Cut, NDArray[np.float32]]]) -> list[Window]:
-        contents = [content for _, content in batch]
-        # A GPU prepares itself anew for every other shape: batches have 1, 2, 4 ... windows, or as many as go into one.
-        size = min(1 << (len(contents) - 1).bit_length(), self._batch_size or 1)
-        contents += contents[-1:] * (size - len(contents))
-        outputs = self._network.run(contents, self._state)
-        return [self._window(cut, values) for (cut, _), values in zip(batch, outputs, strict=False)]
 
     def _content(self, cut: Cut) -> NDArray[np.float32]:
         front_end = self._front_end
@@ -155,7 +188,17 @@ class Listener:
             return np.pad(frames, ((0, missing), (0, 0)), constant_values=card.input.frame_padding)
         return frames
 
-    def _window(self, cut: Cut, values: WindowOutputs) -> Window:
+    @property
+    def batch_size(self) -> int:
+        """How many windows may go into one call of the network; one as long as "auto" has not measured it."""
+        return self._batch_size or 1
+
+    def run(self, contents: Sequence[NDArray[np.float32]]) -> list[WindowOutputs]:
+        """Return what the network gives for the contents of windows."""
+        return self._network.run(contents, self._state)
+
+    def window(self, cut: Cut, values: WindowOutputs) -> Window:
+        """Return a window with what the network gave for it."""
         columns = self._options.columns
         scores, frames = values.scores, None
         if values.frames is not None:

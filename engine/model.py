@@ -232,6 +232,21 @@ class Model:
         listener = self._listener(resolved, self.sample_rate, reader.label)
         yield from listener.hear(self._blocks(reader, resolved))
 
+    def listener(self, label: str, start: int = 0, **options: Unpack[CallOptions]) -> Listener:
+        """Return what prepares the windows of a recording at the model's rate for ``engine.listener.run_prepared``.
+
+        Parameters
+        ----------
+        label : str
+            What messages call the recording.
+        start : int
+            The sample where the audio begins that it will get, at the start of a window.
+        **options
+            See ``CallOptions``; errors as for ``windows``.
+        """
+        resolved = self._resolved(self.sample_rate, options)
+        return Listener(self._network, self._front_end, resolved, self.sample_rate, label, start=start)
+
     def windowing(self, window_s: float | None = None, hop_s: float | None = None) -> tuple[int, int]:
         """Return window and hop in samples for what a call asks for; errors as for ``windows``."""
         resolved = self._resolved(self.sample_rate, {"window_s": window_s, "hop_s": hop_s})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.errors import EngineError
+from engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +22,9 @@ _COLUMNS = 2000
 
 
 def require_matplotlib() -> None:
-    """Raise an EngineError with what to install where matplotlib is missing."""
+    """Raise a ConfigError with what to install where matplotlib is missing."""
     if find_spec("matplotlib") is None:
-        raise EngineError(f"expected matplotlib, which draws plots, found none; install it with {INSTALL}")
+        raise ConfigError(f"expected matplotlib, which draws plots, found none; install it with {INSTALL}")
 
 
 def draw(
@@ -50,7 +50,7 @@ def draw(
 
     Raises
     ------
-    EngineError
+    ConfigError
         matplotlib is not installed.
     """
     require_matplotlib()

@@ -236,7 +236,7 @@ class Clip(_Scored):
 
         Raises
         ------
-        EngineError
+        ConfigError
             matplotlib is not installed; it comes with the extra "plot".
         """
         return draw(self.duration_s, self.events(threshold), title=title, sound=sound, log_mel=log_mel)

@@ -53,6 +53,8 @@ class WindowCutter:
         Samples before each window that come with it; zeros stand before the waveform's start.
     n_features : int or None
         Cuts rows of shape (n_rows, n_features) instead of samples.
+    start : int
+        Where the waveform that is pushed begins, a multiple of ``hop``: windows that start before are another cutter's.
 
     Examples
     --------
@@ -64,7 +66,9 @@ class WindowCutter:
     4 7 [4. 5. 6. 0.]
     """
 
-    def __init__(self, window: int, hop: int, pad: Pad, context: int = 0, n_features: int | None = None) -> None:
+    def __init__(
+        self, window: int, hop: int, pad: Pad, context: int = 0, n_features: int | None = None, start: int = 0
+    ) -> None:
         self._window = window
         self._hop = hop
         self._pad = pad
@@ -74,8 +78,8 @@ class WindowCutter:
         self._held = [np.zeros(zeros, np.float32)]
         self._n_held = context
         # Where the next window starts, and how far windows reached.
-        self._start = 0
-        self._covered = 0
+        self._start = start
+        self._covered = start + window - hop if start else 0
 
     def push(self, block: NDArray[np.float32]) -> Iterator[Cut]:
         """Yield the windows that ``block``, shape (n_samples,) or (n_rows, n_features), completes."""

@@ -17,6 +17,7 @@ from multiprocessing.connection import Client, Listener, answer_challenge, deliv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.archive.heap import keep_freed_memory
 from engine.archive.worker import work
 from engine.errors import ArchiveError, ConfigError
 
@@ -101,6 +102,12 @@ def resolve_device(device: str) -> str:
     return device
 
 
+def resolve_cores(device: str) -> int:
+    """Return how many cores a worker gets: one, or with GPUs all that there are for each of them, for decoding."""
+    resources = _ray().cluster_resources()
+    return max(1, int(resources.get("CPU", 1) // resources.get("GPU", 1))) if device == "cuda" else 1
+
+
 def resolve_workers(workers: int | None, device: str) -> int:
     """Return how many workers the cluster gets: by default one for each of its GPUs, or CPUs where they use none."""
     return workers or max(1, int(_ray().cluster_resources().get("GPU" if device == "cuda" else "CPU", 1)))
@@ -118,14 +125,16 @@ class Actors:
     folder : Path
         Of the archive; every machine must see it under this name.
     settings : ArchiveSettings
+    cores : int
+        Of each worker; its threads that decode ahead of the network.
     """
 
-    def __init__(self, model: Path, device: str, folder: Path, settings: ArchiveSettings) -> None:
+    def __init__(self, model: Path, device: str, folder: Path | str, settings: ArchiveSettings, cores: int = 1) -> None:
         ray = _ray()
-        self._arguments = (ray.put(model.read_bytes()), device, folder, settings)
+        self._arguments = (ray.put(model.read_bytes()), device, folder, settings, cores)
         # No restarts and retries of Ray's: what becomes of a shard is decided in one place.
         self._actor = ray.remote(Actor).options(
-            num_cpus=1, num_gpus=1 if device == "cuda" else 0, max_restarts=0, max_task_retries=0
+            num_cpus=cores, num_gpus=1 if device == "cuda" else 0, max_restarts=0, max_task_retries=0
         )
         self._key = os.urandom(32)
         self._listener = Listener((ray.util.get_node_ip_address(), 0), "AF_INET", backlog=128)
@@ -242,18 +251,20 @@ class Actor:
         call: tuple[tuple[str, int], bytes, int],
         model: bytes,
         device: str,
-        folder: Path,
+        folder: Path | str,
         settings: ArchiveSettings,
+        decoders: int,
     ) -> None:
         """Call the run and do the shards that come back, until it says that there are no more, or is gone."""
         address, key, number = call
         connection = Client(address, "AF_INET", authkey=key)
         _watch(connection)
         connection.send(number)
+        keep_freed_memory()
         with tempfile.TemporaryDirectory() as place:
             path = Path(place) / "model.onnx"
             path.write_bytes(model)
-            work(connection, path, device, folder, settings)
+            work(connection, path, device, folder, settings, decoders)
 
 
 def _watch(connection: Connection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, BinaryIO
 
 from engine.errors import ArchiveError
@@ -26,18 +27,37 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def replace_path(path: Path) -> Iterator[Path]:
     """Give the name of a file to make; it is synchronised and takes the name ``path`` when the block ends."""
-    # Random: on a shared file system, processes of two machines may have one number.
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
-    try:
+    with replace_paths(path) as (partial,):
         yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def replace_paths(*paths: Path) -> Iterator[list[Path]]:
+    """Give the names of files to make; all are synchronised, and then take their names in their order.
+
+    They are synchronised at once, and their folders when all have their names: a file system writes its journal for
+    one as for many.
+    """
+    # Random: on a shared file system, processes of two machines may have one number.
+    partials = [path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}") for path in paths]
+    try:
+        yield partials
+        with ThreadPoolExecutor(len(partials)) as pool:
+            list(pool.map(_sync, partials))
+        for partial, path in zip(partials, paths, strict=True):
+            partial.replace(path)
+        for folder in dict.fromkeys(path.parent for path in paths):
+            _sync_folder(folder)
     except BaseException:
-        with contextlib.suppress(OSError):  # it would hide why
-            partial.unlink()
+        for partial in partials:
+            with contextlib.suppress(OSError):  # it would hide why
+                partial.unlink()
         raise
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def remove_partial(folder: Path) -> None:
@@ -47,7 +67,7 @@ def remove_partial(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path | str) -> Iterator[None]:
     """Turn an ``OSError`` into an ArchiveError that says what cannot be written."""
     try:
         yield

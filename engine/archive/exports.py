@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.archive.durable import replace_file, writing
+from engine.archive.durable import writing
 from engine.archive.formats import FORMATS, write_results
-from engine.archive.read import open_archive
+from engine.archive.read import Archive
 from engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from pathlib import Path
+
+    from engine.archive.store import Store
 
 NAMES = {
     "csv": "results.csv",
@@ -51,7 +52,7 @@ def check_formats(
         raise ConfigError(f"expected thresholds for labels of the model, got {wrong}; it has {list(labels)}")
 
 
-def write_exports(folder: Path, formats: Collection[str], threshold: float | Mapping[str, float] | None) -> None:
+def write_exports(store: Store, formats: Collection[str], threshold: float | Mapping[str, float] | None) -> None:
     """Write the rows of a finished archive from ``threshold`` in each format, whole or not at all.
 
     Raises
@@ -59,14 +60,14 @@ def write_exports(folder: Path, formats: Collection[str], threshold: float | Map
     ArchiveError
         They cannot be written.
     """
-    archive = open_archive(folder)
+    archive = Archive(store.folder, store.settings)
     for name in formats:
-        with writing(folder), replace_file(folder / NAMES[name]) as file:
+        with store.place.replaced(NAMES[name]) as path, path.open("wb") as file:
             write_results(archive, file, name, min_score=threshold)
 
 
-def remove_exports(folder: Path) -> None:
+def remove_exports(store: Store) -> None:
     """Remove what was written from fewer or other shards than there will be."""
-    with writing(folder):
+    with writing(store.folder):
         for name in NAMES.values():
-            (folder / name).unlink(missing_ok=True)
+            store.place.remove(name)

@@ -10,16 +10,19 @@ import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
 
 from engine.archive.containers import open_container
+from engine.archive.hashed import HashedFile
 from engine.archive.remote import open_url
 from engine.archive.uri import is_url, member_of
 from engine.errors import AudioError, EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
+
+    from _typeshed import WriteableBuffer
 
     from engine.archive.containers import Container
     from engine.archive.uri import Member
@@ -51,10 +54,21 @@ class Item:
     modified: float | None = None
 
 
+class Opened(NamedTuple):
+    """An item that is open: a binary file, and what returns the SHA-256 of its bytes as 64 hexadecimal digits.
+
+    The bytes of a file are hashed while they are read; asking for the hash reads those that were not, and may fail as
+    reading does.
+    """
+
+    source: Any
+    sha256: Callable[[], str]
+
+
 class Opener:
     """Opens items one after another; a container stays open from one of its members to the next.
 
-    A file is given by its path. Anything else is read once, from start to end, into a temporary file: decoders seek.
+    A file is read where it lies. Anything else is read once, from start to end, into a temporary file: decoders seek.
     """
 
     def __init__(self) -> None:
@@ -75,22 +89,24 @@ class Opener:
             held[1].close()
 
     @contextlib.contextmanager
-    def open(self, item: Item) -> Iterator[tuple[Any, str]]:
-        """Give what ``open_audio`` takes for an item, and the SHA-256 of its bytes as 64 hexadecimal digits.
+    def open(self, item: Item) -> Iterator[Opened]:
+        """Give an item as a binary file that can seek, with the way to the hash of its bytes.
 
         Raises
         ------
         AudioError
-            The item cannot be read to its end.
+            The item cannot be opened, or, where it is not a file, not be read to its end.
         ConfigError
             The package for its kind of URL is missing.
         """
         if not is_url(item.uri):
-            yield item.uri, _hash_of(item.uri)
+            with _opened(item.uri) as file:
+                hashed = HashedFile(file)
+                yield Opened(_Explained(hashed, item.uri), hashed.sha256)
             return
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
             sha256 = self._fill(spool, item.uri)
-            yield spool, sha256
+            yield Opened(spool, lambda: sha256)
 
     def _fill(self, spool: Any, uri: str) -> str:
         digest = hashlib.sha256()
@@ -101,7 +117,8 @@ class Opener:
                     _check_room(uri, spool.tell() + len(block))
                     spool.write(block)
         except BaseException:
-            self.close()
+            if member_of(uri) is not None:
+                self.close()
             raise
         if spool.tell() == 0:
             raise AudioError(f"expected a recording, got {uri!r}, which is empty (0 bytes); replace it")
@@ -125,22 +142,41 @@ class Opener:
         return self._held[1]
 
 
-def _hash_of(path: str) -> str:
-    digest = hashlib.sha256()
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    """Open a recording that is a file; an AudioError says why there is none."""
     with _explained(path):
-        mode = Path(path).stat().st_mode
-        if stat.S_ISDIR(mode):
+        status = Path(path).stat()
+        if stat.S_ISDIR(status.st_mode):
             os.listdir(path)  # noqa: PTH208 - raises what is wrong with it
             raise AudioError(
                 f"expected a recording, got the folder {path!r}, which can be listed now if it could not before; run "
                 "again with --resume and the same inputs to add what is in it"
             )
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(status.st_mode):
             raise AudioError(f"expected a recording, got {path!r}, which is a pipe or a device; save it to a file")
-        with Path(path).open("rb") as file:
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
-    return digest.hexdigest()
+        if status.st_size == 0:
+            raise AudioError(f"expected an audio file, got {path!r}, which is empty (0 bytes); replace the file")
+        file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - what is done with it is not explained by this
+    with file:
+        yield file
+
+
+class _Explained:
+    """A file that raises nothing but AudioErrors where it is read."""
+
+    def __init__(self, file: HashedFile, path: str) -> None:
+        self._file = file
+        self._path = path
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, count: int = -1) -> bytes:
+        with _explained(self._path):
+            return self._file.read(count)
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        with _explained(self._path):
+            return self._file.readinto(buffer)
 
 
 def _check_whole(container: Container, member: Member) -> None:

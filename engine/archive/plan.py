@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import tempfile
+import weakref
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from engine.archive.durable import replace_file, writing
 from engine.archive.items import Item
+from engine.archive.place import Folder
 from engine.archive.settings import ArchiveSettings
+from engine.archive.split import Split
 from engine.errors import ConfigError
 from engine.fingerprint import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
+    from engine.archive.place import Place
+
+MANIFEST = "manifest.jsonl"
 FORMAT = "sound-engine archive"
 VERSION = 1
-# Small enough that a few workers share even a small archive evenly, and that little is done twice after a crash.
+# Small enough that little is done twice after a crash.
 SHARD_BYTES = 128 << 20
 SHARD_ITEMS = 128
+# A few workers share even a small archive evenly: a shard has at most so many recordings, or that share of all before.
+FIRST_ITEMS = 32
+SHARE_OF_EARLIER = 16
 # For items whose size is not known before they are opened.
 TYPICAL_BYTES = 1 << 20
 
@@ -37,11 +47,14 @@ class Shard:
     first : int
         ``file_id`` of its first item; the others count on.
     items : tuple of Item
+    split : Split or None
+        How its one long recording is done in parts; what comes out does not depend on it.
     """
 
     index: int
     first: int
     items: tuple[Item, ...]
+    split: Split | None = None
 
     def fingerprint(self, settings: ArchiveSettings) -> str:
         """Return what its results are a function of: the settings and the items, as 64 hexadecimal digits."""
@@ -59,6 +72,8 @@ def make_shards(
 ) -> Iterator[Shard]:
     """Divide items, in their order, into shards of at most so many bytes and items; a larger item has its own.
 
+    The first shards have fewer items, and those of a small archive all: how many is a function of the items before.
+
     Examples
     --------
     >>> items = [Item("a.wav", 60), Item("b.wav", 60), Item("c.wav", 10)]
@@ -69,7 +84,8 @@ def make_shards(
     held_bytes, index, first = 0, first_index, first_file
     for item in items:
         size = TYPICAL_BYTES if item.size is None else item.size
-        if held and (held_bytes + size > max_bytes or len(held) == max_items):
+        limit = min(max_items, max(FIRST_ITEMS, first // SHARE_OF_EARLIER))
+        if held and (held_bytes + size > max_bytes or len(held) >= limit):
             yield Shard(index, first, tuple(held))
             index, first, held, held_bytes = index + 1, first + len(held), [], 0
         held.append(item)
@@ -94,6 +110,8 @@ class Plan:
         Recordings of all shards.
     sizes : tuple of int
         Recordings of each shard.
+    parts : dict of int to int
+        Of the shards that are split, by their numbers, how many parts they have.
 
     Raises
     ------
@@ -115,12 +133,15 @@ class Plan:
                 self.model: str = header["model"]
                 offsets: list[int] = []
                 sizes: list[int] = []
+                parts: dict[int, int] = {}
                 first = 0
                 for shard, offset in _shards_in(file):
                     if (shard.index, shard.first) != (len(sizes), first):
                         raise ValueError(f"shard {len(sizes)} is missing")
                     offsets.append(offset)
                     sizes.append(len(shard.items))
+                    if shard.split is not None:
+                        parts[shard.index] = len(shard.split.starts)
                     first += len(shard.items)
         except FileNotFoundError:
             raise ConfigError(
@@ -134,6 +155,7 @@ class Plan:
             ) from error
         self._offsets = tuple(offsets)
         self.sizes = tuple(sizes)
+        self.parts = parts
         self.n_items = first
 
     def __iter__(self) -> Iterator[Shard]:
@@ -150,15 +172,37 @@ class Plan:
             return next(_shards_in(file))[0]
 
 
-def write_plan(path: Path, settings: ArchiveSettings, model: str, shards: Iterable[Shard]) -> Plan:
+def open_plan(place: Place) -> Plan:
+    """Return the plan of an archive; a ConfigError where there is none."""
+    if isinstance(place, Folder):
+        return Plan(place.path / MANIFEST)
+    # Looked into again and again: it is fetched once, and kept as long as the plan is.
+    try:
+        with place.reading(MANIFEST) as fetched:
+            path = Path(shutil.copy(fetched, Path(tempfile.mkdtemp()) / MANIFEST))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"expected an archive, found no manifest at {place}/{MANIFEST}; run engine archive run first"
+        ) from None
+    try:
+        plan = Plan(path)
+    except BaseException:
+        shutil.rmtree(path.parent)
+        raise
+    weakref.finalize(plan, shutil.rmtree, path.parent, ignore_errors=True)
+    return plan
+
+
+def write_plan(place: Place, settings: ArchiveSettings, model: str, shards: Iterable[Shard]) -> Plan:
     """Write a manifest, whole or not at all, and return it; one JSON object per line, the settings first."""
-    with writing(path.parent), replace_file(path) as file:
+    with place.replaced(MANIFEST) as path, path.open("wb") as file:
         header = {"format": FORMAT, "version": VERSION, "model": model, "settings": settings.to_dict()}
         file.write(_line(header))
         for shard in shards:
             items = [[item.uri, item.size, item.modified] for item in shard.items]
-            file.write(_line({"shard": shard.index, "first": shard.first, "items": items}))
-    return Plan(path)
+            split = {} if shard.split is None else {"split": shard.split.to_list()}
+            file.write(_line({"shard": shard.index, "first": shard.first, "items": items} | split))
+    return open_plan(place)
 
 
 def _shards_in(file: BinaryIO) -> Iterator[tuple[Shard, int]]:
@@ -166,7 +210,9 @@ def _shards_in(file: BinaryIO) -> Iterator[tuple[Shard, int]]:
     offset = file.tell()
     for line in file:
         values = json.loads(line)
-        yield Shard(values["shard"], values["first"], tuple(Item(*item) for item in values["items"])), offset
+        items = tuple(Item(*item) for item in values["items"])
+        split = Split.from_list(values["split"]) if "split" in values else None
+        yield Shard(values["shard"], values["first"], items, split), offset
         offset += len(line)
 
 

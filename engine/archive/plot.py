@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.archive.summary import check_timed
-from engine.errors import ConfigError
+from engine.picture import require_matplotlib
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,12 +17,6 @@ if TYPE_CHECKING:
 
 # More would be too small to read.
 MAX_LABELS = 10
-
-
-def require_matplotlib() -> None:
-    """Raise a ConfigError with what to install where matplotlib is missing."""
-    if find_spec("matplotlib") is None:
-        raise ConfigError("expected matplotlib, which draws plots, found none; pip install 'sound-engine[plot]'")
 
 
 def plot_activity(summary: ArchiveSummary) -> bytes:

@@ -8,6 +8,7 @@ import signal
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
+from engine.archive.heap import keep_freed_memory
 from engine.archive.worker import work
 
 if TYPE_CHECKING:
@@ -31,10 +32,14 @@ class Processes:
     folder : Path
         Of the archive.
     settings : ArchiveSettings
+    decoders : int
+        Threads in each that decode ahead of the network.
     """
 
-    def __init__(self, model: Path, device: str, folder: Path, settings: ArchiveSettings) -> None:
-        self._arguments = (model, device, folder, settings)
+    def __init__(
+        self, model: Path, device: str, folder: Path | str, settings: ArchiveSettings, decoders: int = 1
+    ) -> None:
+        self._arguments = (model, device, folder, settings, decoders)
 
     def hire(self) -> LocalWorker:
         """Start a worker."""
@@ -78,10 +83,13 @@ class LocalWorker:
         return f"exit code {self._process.exitcode}"
 
 
-def _main(connection: Connection, model: Path, device: str, folder: Path, settings: ArchiveSettings) -> None:
+def _main(
+    connection: Connection, model: Path, device: str, folder: Path | str, settings: ArchiveSettings, decoders: int
+) -> None:
     # Ctrl-C reaches every process of a terminal; the run decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    work(connection, model, device, folder, settings)
+    keep_freed_memory()
+    work(connection, model, device, folder, settings, decoders)
 
 
 @contextlib.contextmanager

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.archive.arrow import parquet, pyarrow
+from engine.archive.place import out_of
 from engine.archive.store import Store
 from engine.archive.tables import file_schema, window_schema
 from engine.errors import ArchiveError, ConfigError
@@ -16,6 +16,8 @@ from engine.errors import ArchiveError, ConfigError
 if TYPE_CHECKING:
     import os
     from collections.abc import Collection, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from engine.archive.settings import ArchiveSettings
 
@@ -24,15 +26,15 @@ _BATCH_ROWS = 4096
 
 
 def open_archive(folder: str | os.PathLike[str]) -> Archive:
-    """Open the folder of an archive for reading, also one that is not finished.
+    """Open an archive, a folder or a URL, for reading, also one that is not finished.
 
     Raises
     ------
     ConfigError
         There is no archive, or pyarrow is missing.
     """
-    store, _ = Store.open(Path(folder))
-    return Archive(Path(folder), store.settings)
+    store, _ = Store.open(out_of(folder))
+    return Archive(store.folder, store.settings)
 
 
 def tags_schema() -> Any:
@@ -47,14 +49,14 @@ class Archive:
 
     Attributes
     ----------
-    folder : Path
+    folder : Path or str
     settings : ArchiveSettings
         The model, and how it was applied.
     labels : tuple of str
         Of the scores, in their order; empty where tags are not a product.
     """
 
-    def __init__(self, folder: Path, settings: ArchiveSettings) -> None:
+    def __init__(self, folder: Path | str, settings: ArchiveSettings) -> None:
         self.folder = folder
         self.settings = settings
         self.labels = settings.labels
@@ -75,7 +77,7 @@ class Archive:
             A table is damaged.
         """
         for index in self._store.written():
-            yield from self._batches(self._store.files_path(index), file_schema({}), columns)
+            yield from self._batches(self._store.reading_files(index), file_schema({}), columns)
 
     def failures(self) -> Iterator[dict[str, Any]]:
         """Give the rows of ``files`` that have an error: recordings that could not be used, or not to their end."""
@@ -96,7 +98,7 @@ class Archive:
             A table is damaged.
         """
         for index in self._store.written():
-            yield from self._batches(self._store.windows_path(index), self._window_schema, columns)
+            yield from self._batches(self._store.reading_windows(index), self._window_schema, columns)
 
     def tags(
         self, labels: Collection[str] | None = None, min_score: float | Mapping[str, float] | None = None
@@ -128,7 +130,7 @@ class Archive:
         columns = ("file_id", "start_s", "end_s", "time", "scores")
         for index in self._store.written():
             names = self._names(index)
-            for batch in self._batches(self._store.windows_path(index), self._window_schema, columns):
+            for batch in self._batches(self._store.reading_windows(index), self._window_schema, columns):
                 yield from self._tags(batch, chosen, names)
 
     def _tags(self, batch: Any, chosen: dict[str, float], names: Mapping[int, str]) -> Iterator[Any]:
@@ -162,10 +164,16 @@ class Archive:
         return {label: score for label, score in least.items() if labels is None or label in labels}
 
     def _names(self, index: int) -> dict[int, str]:
-        batches = self._batches(self._store.files_path(index), file_schema({}), ("file_id", "uri"))
+        batches = self._batches(self._store.reading_files(index), file_schema({}), ("file_id", "uri"))
         return {row["file_id"]: row["uri"] for batch in batches for row in batch.to_pylist()}
 
-    def _batches(self, path: Path, schema: Any, columns: Collection[str] | None) -> Iterator[Any]:
+    def _batches(
+        self, reading: AbstractContextManager[Path], schema: Any, columns: Collection[str] | None
+    ) -> Iterator[Any]:
+        with reading as path:
+            yield from self._batches_of(path, schema, columns)
+
+    def _batches_of(self, path: Path, schema: Any, columns: Collection[str] | None) -> Iterator[Any]:
         damaged = f"expected an intact table of this archive at {path}, got"
         remedy = "run again with --resume, which writes it anew"
         try:

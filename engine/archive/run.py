@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import time
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -10,16 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.archive.arrow import pyarrow
-from engine.archive.cluster import Actors, connected, resolve_device, resolve_workers
-from engine.archive.durable import PARTIAL, remove_partial, writing
+from engine.archive.cluster import Actors, connected, resolve_cores, resolve_device, resolve_workers
+from engine.archive.durable import writing
 from engine.archive.exports import check_formats, remove_exports, write_exports
-from engine.archive.plan import Plan, make_shards, write_plan
+from engine.archive.place import is_partial, out_of, place_of
+from engine.archive.plan import MANIFEST, make_shards, open_plan, write_plan
 from engine.archive.processes import Processes
 from engine.archive.scan import scan
-from engine.archive.settings import PRODUCTS, settings_for
-from engine.archive.store import LOCK, Store, manifest_path
+from engine.archive.settings import INDEX, PRODUCTS, settings_for
+from engine.archive.splitting import with_splits
+from engine.archive.store import LOCK, PARTS, TABLE_FOLDERS, Store
 from engine.archive.supervisor import Supervisor
-from engine.archive.uri import is_url
 from engine.errors import ArchiveError, Cancelled, ConfigError
 from engine.model import Model
 from engine.registry import find_model, model_names
@@ -30,11 +32,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from engine.archive.items import Item
+    from engine.archive.place import Place
+    from engine.archive.plan import Plan, Shard
     from engine.archive.settings import ArchiveSettings
     from engine.archive.supervisor import Crew, Progress
     from engine.model import Cancel
 
 _T = TypeVar("_T")
+_INDEX = "engine.index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Summary:
 
     Attributes
     ----------
-    folder : Path
+    folder : Path or str
     n_items : int
         Recordings of the archive.
     n_failed : int
@@ -57,7 +62,7 @@ class Summary:
     elapsed_s : float
     """
 
-    folder: Path
+    folder: Path | str
     n_items: int
     n_failed: int
     n_run: int
@@ -102,13 +107,14 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     inputs : iterable of str or path
         See ``engine.archive.scan``. With ``resume``, recordings that the plan does not have are added to it; it may be
         empty.
-    out : path
-        The folder to write; new, or with ``resume`` one of an earlier run.
+    out : path or str
+        The folder to write, or the URL of a prefix in an object store; new, or with ``resume`` one of an earlier run.
     model : str, path or None
         As for ``Tagger``. With ``resume``, what is None of model, products, window, hop, channel and pattern is as in
         the earlier run, and the rest must be the same.
     products : collection of str or None
-        "tags" (scores), "embeddings" or both; of both, the default, those that the model gives.
+        "tags" (scores), "embeddings" or both; of both, the default, those that the model gives. "index" is embeddings
+        that are gathered at the end, so that ``engine.Index.open`` of the folder is ready at once.
     window_s, hop_s : float or None
         The card's by default.
     channel : int or None
@@ -160,13 +166,23 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
     began = time.perf_counter()
     pyarrow()
     resume = resume or retry_failed
-    folder = _folder(out)
-    begun = Plan(manifest_path(folder)) if resume and manifest_path(folder).exists() else None
+    folder = out_of(out)
+    folder = folder.absolute() if isinstance(folder, Path) else folder
+    gathers = products is not None and INDEX in products
+    if gathers and not isinstance(folder, Path):
+        raise ConfigError(
+            f"expected a folder for the product index, which is searched where it lies, got {str(folder)!r}; take "
+            "embeddings, copy the results to a folder and open that with engine.Index"
+        )
+    place = place_of(folder)
+    begun = open_plan(place) if resume and place.size(MANIFEST) is not None else None
     name = model if model is not None or begun is None else begun.model
     path = find_model(name).absolute()
     # On a cluster, the model's device is there and not here.
     with Model.open(path, device if ray is None else "cpu", threads=1) as opened:
         device = opened.device if ray is None else device
+        # What a recurrent network remembers, or what stands before a window, comes from where the parts are cut.
+        takes_parts = not opened.card.input.states and not opened.card.input.context
         settings = _settings(
             opened, begun, products, window_s=window_s, hop_s=hop_s, channel=channel, time_pattern=time_pattern
         )
@@ -178,15 +194,15 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
         _sweep(store)
         if begun is None:
             stored = path.stem if name is None or name in model_names() else str(path)
-            plan = write_plan(manifest_path(folder), settings, stored, make_shards(items))
+            plan = write_plan(place, settings, stored, _shards(items, settings, takes_parts=takes_parts))
         else:
-            plan = _extended(folder, items)
+            plan = _extended(place, items, takes_parts=takes_parts)
         if not plan.n_items:
-            manifest_path(folder).unlink()
+            place.remove(MANIFEST)
             raise ArchiveError("expected recordings, got none from the inputs; check them and the patterns")
         done, pending, n_damaged = _divided(store, plan, retry_failed=retry_failed, cancel=cancel)
         if pending:
-            remove_exports(folder)
+            remove_exports(store)
         supervisor = Supervisor(store, plan, crew, n_workers)
         try:
             supervisor.run(pending, progress, cancel)
@@ -195,8 +211,12 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
                 store.gather(done | supervisor.done)
             raise
         n_failed = store.gather(done | supervisor.done)
+        store.remove_parts()
         _sweep(store)
-        write_exports(folder, formats, threshold)
+        write_exports(store, formats, threshold)
+    if gathers:
+        # The vectors are gathered by what searches them, which archives know by this name alone.
+        importlib.import_module(_INDEX).Index.open(folder).close()
     n_run = sum(plan.sizes[index] for index in pending)
     return Summary(folder, plan.n_items, n_failed, n_run, n_damaged, supervisor.audio_s, time.perf_counter() - began)
 
@@ -217,25 +237,21 @@ def plan_of(
     return f"{n_items} recordings, {n_bytes / 1e9:.3f} GB, in {n_shards} shards"
 
 
-def _folder(out: str | os.PathLike[str]) -> Path:
-    if is_url(str(out)):
-        raise ConfigError(
-            f"expected a folder of a file system to write, got {str(out)!r}; tables take their names by renaming, "
-            "which object stores cannot: write to a folder and copy it there"
-        )
-    return Path(out).absolute()
-
-
 @contextlib.contextmanager
 def _crew(ray: str | None, model: Path, device: str, workers: int | None, store: Store) -> Iterator[tuple[Crew, int]]:
     """Give where the workers come from, and how many there shall be."""
     if ray is None:
         n_workers = resolve_threads(workers)
-        yield Processes(model, device, store.folder, store.settings), n_workers if device == "cpu" else 1
+        if device == "cpu":
+            yield Processes(model, device, store.folder, store.settings), n_workers
+        else:
+            # One process has the GPU; its threads decode.
+            yield Processes(model, device, store.folder, store.settings, n_workers), 1
         return
     with connected(ray, workers):
         device = resolve_device(device)
-        with contextlib.closing(Actors(model, device, store.folder, store.settings)) as actors:
+        cores = resolve_cores(device)
+        with contextlib.closing(Actors(model, device, store.folder, store.settings, cores)) as actors:
             yield actors, resolve_workers(workers, device)
 
 
@@ -272,42 +288,47 @@ def _settings(
 
 
 def _prepare(store: Store, *, resume: bool) -> None:
-    folder = store.folder
+    place = store.place
     try:
-        for place in (folder, *store.table_folders):
-            place.mkdir(parents=True, exist_ok=True)
+        place.prepare(*TABLE_FOLDERS)
         # A run that ended before its plan was written has left nothing else.
-        ours = {LOCK, *(place.name for place in store.table_folders)}
-        occupied = any(path.name not in ours and path.suffix != PARTIAL for path in folder.iterdir())
+        ours = {LOCK, *TABLE_FOLDERS}
+        occupied = any(name not in ours and not is_partial(name) for name in place.names())
     except OSError as error:
         raise ArchiveError(
-            f"expected a folder to write at {folder}, got {error.strerror}; change its permissions or choose another"
+            f"expected a folder to write at {place}, got {error.strerror}; change its permissions or choose another"
         ) from error
     if occupied and not resume:
-        hint = "go on with --resume" if manifest_path(folder).exists() else "empty it"
-        raise ConfigError(f"expected a new folder, {folder} is not empty; {hint}, or choose another")
+        hint = "go on with --resume" if place.size(MANIFEST) is not None else "empty it"
+        raise ConfigError(f"expected a new folder, {place} is not empty; {hint}, or choose another")
 
 
 def _sweep(store: Store) -> None:
     """Remove what workers that were killed have left of their files."""
     with writing(store.folder):
-        for place in (store.folder, *store.table_folders):
-            remove_partial(place)
+        store.place.sweep(*TABLE_FOLDERS, PARTS)
 
 
-def _extended(folder: Path, items: Iterable[Item]) -> Plan:
-    """Return the plan of the folder, with the items that it does not have in further shards."""
-    plan = Plan(manifest_path(folder))
+def _shards(
+    items: Iterable[Item], settings: ArchiveSettings, first_index: int = 0, first_file: int = 0, *, takes_parts: bool
+) -> Iterator[Shard]:
+    shards = make_shards(items, first_index, first_file)
+    return with_splits(shards, settings) if takes_parts else shards
+
+
+def _extended(place: Place, items: Iterable[Item], *, takes_parts: bool) -> Plan:
+    """Return the plan of the archive, with the items that it does not have in further shards."""
+    plan = open_plan(place)
     first = next(items := iter(items), None)
     if first is None:
         return plan
     known = {item.uri for shard in plan for item in shard.items}
     added = (item for item in chain([first], items) if item.uri not in known)
-    more = make_shards(added, first_index=len(plan.sizes), first_file=plan.n_items)
+    more = _shards(added, plan.settings, len(plan.sizes), plan.n_items, takes_parts=takes_parts)
     start = next(more, None)
     if start is None:
         return plan
-    return write_plan(manifest_path(folder), plan.settings, plan.model, chain(plan, [start], more))
+    return write_plan(place, plan.settings, plan.model, chain(plan, [start], more))
 
 
 def _divided(
@@ -318,7 +339,7 @@ def _divided(
     for shard in _until(cancel, plan):
         if not store.is_done(shard):
             pending[shard.index] = False
-            n_damaged += store.windows_path(shard.index).exists()
+            n_damaged += store.has_windows(shard)
             continue
         done.add(shard.index)
         if retry_failed and store.has_failures(shard):

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from dataclasses import replace
-from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
-from engine.archive.meter import Meter
-from engine.archive.recorded import recorded_at
-from engine.archive.tables import FileRow, WindowWriter
-from engine.audio import AudioReader, open_recording
-from engine.errors import ArchiveError, AudioError, Cancelled
+from engine.archive.ahead import in_threads
+from engine.archive.batches import Batches
+from engine.archive.decoding import Turns, decoded, unread
+from engine.archive.tables import WindowWriter
+from engine.errors import Cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
-    from engine.archive.items import Item, Opener
+    from engine.archive.batches import Recording
+    from engine.archive.decoding import Decoded
+    from engine.archive.items import Opener
     from engine.archive.plan import Shard
-    from engine.archive.settings import ArchiveSettings
     from engine.archive.store import Store
+    from engine.archive.tables import FileRow
     from engine.model import Cancel, Model
 
 
@@ -32,8 +34,9 @@ def run_shard(
     retry: bool,
     excluded: Mapping[int, str],
     begun: Callable[[int], object],
-    done: Callable[[float, bool], object],
+    done: Callable[[int, float, bool], object],
     cancel: Cancel,
+    decoders: int = 1,
 ) -> None:
     """Write the tables of a shard, whole or not at all.
 
@@ -54,8 +57,10 @@ def run_shard(
     begun : callable
         Called with each ``file_id`` before.
     done : callable
-        Called after each recording with the seconds that were read of it, and whether it failed.
+        Called after each recording with its ``file_id``, the seconds that were read of it, and whether it failed.
     cancel : object with ``is_set``
+    decoders : int
+        Threads that decode, and run the front end, ahead of the network; with 1 this thread does it all in turn.
 
     Raises
     ------
@@ -63,80 +68,64 @@ def run_shard(
         Nothing was written.
     ArchiveError
         The tables cannot be written, on a full disc for example.
+    DeviceError
+        The device has failed, so that it would on every recording.
     """
     kept = store.succeeded(shard) if retry else {}
+    turns = Turns()
+    to_read = [
+        (file_id, item)
+        for file_id, item in enumerate(shard.items, shard.first)
+        if file_id not in kept and file_id not in excluded
+    ]
+
+    def starts() -> Generator[Callable[[], Generator[Decoded, None, FileRow]], None, None]:
+        for number, (file_id, item) in enumerate(to_read):
+            begun(file_id)
+            yield partial(decoded, model, opener, item, file_id, store.settings, turns, number)
+
     with store.replaced(shard) as (path, rows):
-        with WindowWriter(path, store.settings, store.metadata(shard)) as writer:
+
+        def finished(row: FileRow) -> None:
+            rows.append(row)
+            done(row.file_id, (row.duration_s or 0.0) if row.file_id in reading else 0.0, row.error is not None)
+
+        reading = {file_id for file_id, _ in to_read}
+        with (
+            WindowWriter(path, store.settings, store.metadata(shard)) as writer,
+            contextlib.closing(in_threads(starts(), decoders)) as sources,
+        ):
+            batches = Batches(writer, finished)
             for file_id, item in enumerate(shard.items, shard.first):
-                begun(file_id)
-                read_s = None
+                recording = batches.begin(file_id)
                 if file_id in kept:
-                    row = kept[file_id]
+                    batches.run()
                     writer.copy(store.windows_of(shard, file_id))
+                    recording.n_windows = kept[file_id].n_windows
+                    row = kept[file_id]
                 elif file_id in excluded:
                     row = replace(
-                        _unread(item, file_id), error_stage="worker", error_type="Died", error=excluded[file_id]
+                        unread(item, file_id, store.settings),
+                        error_stage="worker",
+                        error_type="Died",
+                        error=excluded[file_id],
                     )
                 else:
-                    row = _run_item(model, opener, item, file_id, store.settings, writer, cancel)
-                    read_s = row.duration_s
-                rows.append(row)
-                done(read_s or 0.0, row.error is not None)
+                    row = _run(next(sources), batches, recording, cancel)
+                batches.end(recording, row)
+            batches.run()
         if cancel.is_set():  # whoever asked for the shard may be gone, and another run at work
             raise Cancelled("cancelled")
 
 
-def _run_item(  # noqa: PLR0917 - one call, which names nothing twice
-    model: Model,
-    opener: Opener,
-    item: Item,
-    file_id: int,
-    settings: ArchiveSettings,
-    writer: WindowWriter,
-    cancel: Cancel,
-) -> FileRow:
-    began = time.perf_counter()
-    row = _unread(item, file_id)
-    stage, n_windows, meter = "open", 0, None
-    try:
-        with opener.open(item) as (source, sha256):
-            row = replace(row, sha256=sha256)
-            recorded = recorded_at(item.uri, source, settings.time_pattern)
-            if recorded is not None:
-                row = replace(
-                    row,
-                    recorded_at=recorded.begin,
-                    utc_offset_min=recorded.utc_offset_min,
-                    recorded_from=recorded.origin,
-                )
-            meter = Meter(open_recording(source))
-            stage = "tag"
-            with AudioReader(meter, settings.sample_rate, settings.channel) as reader:
-                for window in model.listen(reader, **settings.options):
-                    writer.add(file_id, window, row.recorded_at)
-                    n_windows += 1
-                    if cancel.is_set():
-                        raise Cancelled("cancelled")
-    except (Cancelled, ArchiveError):
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever one recording does, the others go on
-        stage = "decode" if stage == "tag" and isinstance(error, AudioError) else stage
-        row = replace(row, error_stage=stage, error_type=type(error).__name__, error=str(error) or repr(error))
-    if meter is not None:
-        row = replace(row, sample_rate=int(meter.sample_rate), channels=meter.channels)
-        if meter.n_frames:
-            n_samples = meter.n_frames * meter.channels
-            row = replace(
-                row,
-                duration_s=meter.n_frames / meter.sample_rate,
-                peak=meter.peak,
-                clipped=meter.clipped / n_samples,
-                silent=meter.silent / n_samples,
-            )
-    return replace(row, n_windows=n_windows, done_at=datetime.now(UTC), wall_s=time.perf_counter() - began)
-
-
-def _unread(item: Item, file_id: int) -> FileRow:
-    uri = item.uri.encode("utf-8", "backslashreplace").decode()
-    uri_bytes = item.uri.encode("utf-8", "surrogateescape")
-    return FileRow(file_id=file_id, uri=uri, uri_bytes=uri_bytes, done_at=datetime.now(UTC), size=item.size)
+def _run(source: Generator[Decoded, None, FileRow], batches: Batches, recording: Recording, cancel: Cancel) -> FileRow:
+    with contextlib.closing(source):
+        while True:
+            try:
+                window = next(source)
+            except StopIteration as end:
+                row: FileRow = end.value
+                return row
+            batches.add(recording, window)
+            if cancel.is_set():
+                raise Cancelled("cancelled")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.archive.place import out_of
 from engine.archive.read import Archive
 from engine.archive.store import Store
 from engine.errors import ConfigError
@@ -150,7 +150,7 @@ def summarise(
     ArchiveError
         A table is damaged.
     """
-    store, plan = Store.open(Path(folder))
+    store, plan = Store.open(out_of(folder))
     archive = Archive(store.folder, store.settings)
     chosen: dict[str, float] = {}
     if archive.labels or labels or isinstance(threshold, dict):

@@ -7,14 +7,14 @@ import multiprocessing.connection
 import shlex
 import time
 from collections import Counter, deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from engine.archive.worker import Begun, ItemDone, Ready, ShardDone, Stopped, Task
 from engine.errors import ArchiveError, Cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from multiprocessing.connection import Connection
 
     from engine.archive.plan import Plan
@@ -90,13 +90,21 @@ class Crew(Protocol):
         """Get another one."""
 
 
+class _Unit(NamedTuple):
+    """What a worker is given at once: a shard, or a part of one; ``retry`` is only what failed in it."""
+
+    shard: int
+    retry: bool
+    part: int | None = None
+
+
 @dataclass(eq=False)
 class _Member:
     worker: Worker
     ready: bool = False
     task: Task | None = None
-    # The recording in work, and what of the shard is done, which a death undoes.
-    file_id: int | None = None
+    # The recordings in work, and what of the shard is done, which a death undoes.
+    reading: set[int] = field(default_factory=set)
     n_done: int = 0
     n_failed: int = 0
     audio_s: float = 0.0
@@ -136,6 +144,9 @@ class Supervisor:
         self._deaths_in_a_row = 0
         self._stillborn = 0
         self._team: list[_Member] = []
+        # Shards over which a worker died that was reading several recordings, and parts that are not done.
+        self._careful: set[int] = set()
+        self._parts: dict[int, set[int]] = {}
 
     def run(
         self,
@@ -158,7 +169,7 @@ class Supervisor:
             Workers cannot open the model, cannot write, or die whatever they do.
         Cancelled
         """
-        waiting = deque(pending.items())
+        waiting = deque(self._units(pending))
         n_pending = sum(self._plan.sizes[index] for index in pending)
         began = time.perf_counter()
         try:
@@ -182,10 +193,20 @@ class Supervisor:
         finally:
             self._dismiss()
 
+    def _units(self, pending: Mapping[int, bool]) -> Iterator[_Unit]:
+        for index, retry in pending.items():
+            n_parts = self._plan.parts.get(index, 0)
+            if retry or not n_parts:
+                yield _Unit(index, retry)
+                continue
+            self._parts[index] = set(range(n_parts))
+            for part in range(n_parts):
+                yield _Unit(index, retry, part)
+
     def _busy(self) -> list[_Member]:
         return [member for member in self._team if member.task]
 
-    def _hear(self, member: _Member, waiting: deque[tuple[int, bool]]) -> None:
+    def _hear(self, member: _Member, waiting: deque[_Unit]) -> None:
         """Take what a worker has said, and give it a shard if it has none."""
         connection = member.worker.connection
         if connection is None:
@@ -194,22 +215,22 @@ class Supervisor:
             return
         try:
             while connection.poll():
-                self._take(member, connection.recv())
+                self._take(member, connection.recv(), waiting)
             # Also a worker that had nothing left to do: the shard of one that died may have come back.
             if member.ready and member.task is None and waiting:
                 self._give(member, connection, waiting)
         except (EOFError, OSError):
             self._bury(member, waiting)
 
-    def _take(self, member: _Member, message: object) -> None:
+    def _take(self, member: _Member, message: object, waiting: deque[_Unit]) -> None:
         match message:
             case Begun(file_id):
-                member.file_id = file_id
-            case ItemDone(audio_s, failed):
-                if member.file_id not in self._excluded:
+                member.reading.add(file_id)
+            case ItemDone(file_id, audio_s, failed, whole):
+                if file_id not in self._excluded:
                     self._deaths_in_a_row = 0
-                member.file_id = None
-                member.n_done, member.n_failed = member.n_done + 1, member.n_failed + failed
+                member.reading.discard(file_id)
+                member.n_done, member.n_failed = member.n_done + whole, member.n_failed + failed
                 member.audio_s += audio_s
             case Stopped(reason):
                 raise ArchiveError(reason)
@@ -218,17 +239,27 @@ class Supervisor:
                 self._stillborn = 0
             case ShardDone():
                 if member.task is not None:
-                    self.done.add(member.task.shard.index)
+                    self._tick_off(member.task, waiting)
                 self._n_run, self._n_failed = self._n_run + member.n_done, self._n_failed + member.n_failed
                 self.audio_s += member.audio_s
                 member.task, member.n_done, member.n_failed, member.audio_s = None, 0, 0, 0.0
 
-    def _give(self, member: _Member, connection: Connection, waiting: deque[tuple[int, bool]]) -> None:
-        index, retry = waiting.popleft()
-        member.task = Task(self._plan[index], retry, dict(self._excluded))
+    def _tick_off(self, task: Task, waiting: deque[_Unit]) -> None:
+        """Note what is done; when the last part of a shard is, the shard itself comes next."""
+        index = task.shard.index
+        if task.part is None:
+            self.done.add(index)
+            return
+        self._parts[index].discard(task.part)
+        if not self._parts[index]:
+            waiting.appendleft(_Unit(index, retry=False))
+
+    def _give(self, member: _Member, connection: Connection, waiting: deque[_Unit]) -> None:
+        index, retry, part = waiting.popleft()
+        member.task = Task(self._plan[index], retry, dict(self._excluded), part, index in self._careful)
         connection.send(member.task)
 
-    def _bury(self, member: _Member, waiting: deque[tuple[int, bool]]) -> None:
+    def _bury(self, member: _Member, waiting: deque[_Unit]) -> None:
         self._team.remove(member)
         if member.worker.connection is not None:
             member.worker.connection.close()
@@ -242,24 +273,28 @@ class Supervisor:
                 )
         if member.task is None:
             return
-        waiting.appendleft((member.task.shard.index, member.task.retry))
+        index = member.task.shard.index
+        waiting.appendleft(_Unit(index, member.task.retry, member.task.part))
         self._deaths_in_a_row += 1
         if self._deaths_in_a_row >= DEATHS_ALLOWED * KILLERS_IN_A_ROW * self._workers:
             raise ArchiveError(
                 f"expected workers to live, {self._deaths_in_a_row} died in a row ({cause}), whatever they "
                 "worked on; check the memory, then run again with --resume"
             )
-        if member.file_id is None:
-            self._shard_deaths[member.task.shard.index] += 1
-            if self._shard_deaths[member.task.shard.index] >= SHARD_DEATHS_ALLOWED:
+        if len(member.reading) != 1:
+            if member.reading:
+                self._careful.add(index)
+            self._shard_deaths[index] += 1
+            if self._shard_deaths[index] >= SHARD_DEATHS_ALLOWED:
                 raise ArchiveError(
-                    f"expected shard {member.task.shard.index} to be written, {SHARD_DEATHS_ALLOWED} workers died over "
+                    f"expected shard {index} to be written, {SHARD_DEATHS_ALLOWED} workers died over "
                     f"it ({cause}), whatever recording they were at; check the memory, then run again with --resume"
                 )
         else:
-            self._deaths[member.file_id] += 1
-            if self._deaths[member.file_id] >= DEATHS_ALLOWED:
-                self._excluded[member.file_id] = (
+            (file_id,) = member.reading
+            self._deaths[file_id] += 1
+            if self._deaths[file_id] >= DEATHS_ALLOWED:
+                self._excluded[file_id] = (
                     f"expected a recording that can be read, {DEATHS_ALLOWED} workers died over it ({cause}); "
                     "look at it on its own"
                 )

@@ -13,7 +13,7 @@ from engine.archive.arrow import parquet, pyarrow
 from engine.archive.durable import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
@@ -55,6 +55,10 @@ class FileRow:
         What that clock is ahead of UTC in minutes, where known.
     recorded_from : str or None
         Where the time was read: "guano", "bext", "audiomoth" or "name".
+    warnings : str or None
+        What the decoder found odd about a recording that it could read, separated by "; ".
+    model_sha256 : str or None
+        Of the model that heard it.
     error_stage, error_type, error : str or None
         Where and why there are no windows; None where all is well.
     done_at : datetime
@@ -79,6 +83,8 @@ class FileRow:
     recorded_at: datetime | None = None
     utc_offset_min: int | None = None
     recorded_from: str | None = None
+    warnings: str | None = None
+    model_sha256: str | None = None
     error_stage: str | None = None
     error_type: str | None = None
     error: str | None = None
@@ -104,6 +110,8 @@ def file_schema(metadata: dict[str, str]) -> Any:
         "recorded_at": pa.timestamp("us"),
         "utc_offset_min": pa.int16(),
         "recorded_from": pa.string(),
+        "warnings": pa.string(),
+        "model_sha256": pa.string(),
         "error_stage": pa.string(),
         "error_type": pa.string(),
         "error": pa.string(),
@@ -150,11 +158,14 @@ def read_files(path: Path) -> list[FileRow]:
     return [FileRow(**record) for record in parquet().read_table(path).to_pylist()]
 
 
-def with_duplicates(paths: list[Path]) -> Iterator[Any]:
-    """Give each of several tables of files with its column ``duplicate_of``; what is held is some 40 bytes a file."""
+def with_duplicates(tables: Callable[[list[str] | None], Iterator[Any]]) -> Iterator[Any]:
+    """Give each of several tables of files with its column ``duplicate_of``; what is held is some 40 bytes a file.
+
+    ``tables`` is called twice, and gives them with the columns that are asked for, or with all for None.
+    """
     ids, digests = array("q"), bytearray()
-    for path in paths:
-        hashed = parquet().read_table(path, columns=["file_id", "sha256"]).drop_null()
+    for table in tables(["file_id", "sha256"]):
+        hashed = table.drop_null()
         ids.extend(hashed["file_id"].to_pylist())
         digests += bytes.fromhex("".join(hashed["sha256"].to_pylist()))
     file_ids = np.array(ids, np.int64)
@@ -162,8 +173,7 @@ def with_duplicates(paths: list[Path]) -> Iterator[Any]:
     originals = file_ids[first][group]
     copies = originals != file_ids
     duplicate_of = dict(zip(file_ids[copies].tolist(), originals[copies].tolist(), strict=True))
-    for path in paths:
-        table = parquet().read_table(path)
+    for table in tables(None):
         column = pyarrow().array(
             [duplicate_of.get(file_id) for file_id in table["file_id"].to_pylist()], pyarrow().int64()
         )

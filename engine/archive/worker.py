@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.archive.items import Opener
+from engine.archive.parts import join_parts, run_part
 from engine.archive.shard import run_shard
 from engine.archive.store import Store
 from engine.errors import Cancelled, EngineError, ModelError
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
 class Task:
     """A shard to do, without the recordings that killed workers before: ``file_id`` to what to say of them.
 
-    Where it is to be tried again, the recordings of it that succeeded are kept.
+    Where it is to be tried again, the recordings of it that succeeded are kept. ``part`` is the one to do of a shard
+    that is split. Where one recording is read at a time (``careful``), a death shows which one it was.
     """
 
     shard: Shard
     retry: bool
     excluded: Mapping[int, str]
+    part: int | None = None
+    careful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,12 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class ItemDone:
-    """A recording is done, with or without success."""
+    """A recording is done, with or without success, or only a part of it."""
 
+    file_id: int
     audio_s: float
     failed: bool
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class ShardDone:
-    """The shard is written."""
+    """The shard, or the part of it, is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,13 @@ class Stopped:
     reason: str
 
 
-def work(connection: Connection, model: Path, device: str, folder: Path, settings: ArchiveSettings) -> None:
-    """Do the shards that come over the connection, until it says None or is closed at the other end."""
+def work(
+    connection: Connection, model: Path, device: str, folder: Path | str, settings: ArchiveSettings, decoders: int = 1
+) -> None:
+    """Do the shards that come over the connection, until it says None or is closed at the other end.
+
+    ``decoders`` threads decode ahead of the network; where that is one, this thread does both.
+    """
     try:
         opened = Model.open(model, device, threads=1)
         if (opened.card.model_sha256, opened.card.card_sha256) != (settings.model_sha256, settings.card_sha256):
@@ -75,7 +86,7 @@ def work(connection: Connection, model: Path, device: str, folder: Path, setting
         connection.send(Ready())
         with Opener() as opener:
             while (task := connection.recv()) is not None:
-                _do(opened, opener, task, store, connection)
+                _do(opened, opener, task, store, connection, decoders)
                 connection.send(ShardDone())
     except (EOFError, BrokenPipeError, ConnectionResetError, Cancelled):
         return  # the run has ended, with or without a word
@@ -85,18 +96,34 @@ def work(connection: Connection, model: Path, device: str, folder: Path, setting
         _say(connection, Stopped(f"expected a shard to be done, a worker failed:\n{traceback.format_exc()}"))
 
 
-def _do(model: Model, opener: Opener, task: Task, store: Store, connection: Connection) -> None:
+def _do(model: Model, opener: Opener, task: Task, store: Store, connection: Connection, decoders: int) -> None:
+    def begun(file_id: int) -> None:
+        connection.send(Begun(file_id))
+
+    cancel = _HungUp(connection)
+    shard = task.shard
+    if task.part is not None:
+        if shard.first not in task.excluded:
+            begun(shard.first)
+            audio_s = run_part(model, shard, task.part, store, opener=opener, cancel=cancel)
+            connection.send(ItemDone(shard.first, audio_s, failed=False, whole=False))
+        return
+    if shard.split is not None and shard.first not in task.excluded and (row := join_parts(shard, store)) is not None:
+        connection.send(ItemDone(row.file_id, 0.0, failed=False))
+        return
     run_shard(
         model,
-        task.shard,
+        shard,
         store,
         opener=opener,
         retry=task.retry,
         excluded=task.excluded,
-        begun=lambda file_id: connection.send(Begun(file_id)),
-        done=lambda audio_s, failed: connection.send(ItemDone(audio_s, failed)),
-        cancel=_HungUp(connection),
+        begun=begun,
+        done=lambda file_id, audio_s, failed: connection.send(ItemDone(file_id, audio_s, failed)),
+        cancel=cancel,
+        decoders=1 if task.careful else decoders,
     )
+    store.remove_parts(shard.index)
 
 
 class _HungUp:

@@ -19,7 +19,7 @@ def plot_report(report: Report) -> bytes:
 
     Raises
     ------
-    EngineError
+    ConfigError
         matplotlib is not installed.
     ConfigError
         The report has neither calls nor clients.

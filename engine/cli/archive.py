@@ -93,10 +93,6 @@ def run(
         summary = run_archive(
             inputs, output, products=wanted, formats=tables, progress=progress, cancel=cancel, **options
         )
-    if wanted is not None and "index" in wanted:
-        from engine.index import Index
-
-        Index.open(output).close()  # gathers the vectors
     hours, pace = summary.audio_s / 3600, summary.audio_s / max(summary.elapsed_s, 1e-9)
     click.echo(
         f"{summary.n_items} recordings, {summary.n_run} of them now: {hours:.2f} h of sound in "
@@ -106,7 +102,7 @@ def run(
     if summary.n_damaged:
         click.echo(f"shards that were damaged and have been done again: {summary.n_damaged}", err=True)
     if summary.n_failed:
-        click.echo(f"{summary.n_failed} could not be used: {summary.folder / 'failed.jsonl'}", err=True)
+        click.echo(f"{summary.n_failed} could not be used: {summary.folder}/failed.jsonl", err=True)
     return SOME_FAILED if summary.n_failed else 0
 
 
@@ -173,7 +169,7 @@ def summary(
       engine archive summary out --format json
     """  # noqa: D301  (click wants the character \b before lines that it must not wrap)
     from engine.archive import plot_activity, summarise
-    from engine.archive.plot import require_matplotlib
+    from engine.picture import require_matplotlib
 
     if plot is not None:
         require_matplotlib()

@@ -12,7 +12,7 @@ import soundfile
 from engine.archive.items import Item, Opener
 from engine.archive.plan import Shard
 from engine.archive.shard import run_shard
-from engine.archive.store import Store
+from engine.archive.store import TABLE_FOLDERS, Store
 from engine.archive.tables import FileRow
 from tests.tiny_models import RATE
 
@@ -41,12 +41,11 @@ def shard_of(paths, index=0, first=0):
 
 def store_in(folder, settings):
     store = Store(folder, settings)
-    for place in store.table_folders:
-        place.mkdir(parents=True, exist_ok=True)
+    store.place.prepare(*TABLE_FOLDERS)
     return store
 
 
-def do_shard(model, shard, store, *, retry=False, excluded=None, cancel=None):
+def do_shard(model, shard, store, *, retry=False, excluded=None, cancel=None, decoders=1):
     """Do a shard here; return what was said of it."""
     said = []
     with Opener() as opener:
@@ -58,8 +57,9 @@ def do_shard(model, shard, store, *, retry=False, excluded=None, cancel=None):
             retry=retry,
             excluded=excluded or {},
             begun=said.append,
-            done=lambda audio_s, failed: said.append((audio_s, failed)),
+            done=lambda file_id, audio_s, failed: said.append((file_id, audio_s, failed)),
             cancel=cancel or threading.Event(),
+            decoders=decoders,
         )
     return said
 

@@ -151,6 +151,8 @@ def test_workers_by_what_the_cluster_has(monkeypatch, resources, device, expecte
     resolved = cluster.resolve_device(device)
     assert (resolved, cluster.resolve_workers(None, resolved)) == expected
     assert cluster.resolve_workers(3, resolved) == 3
+    # The threads that decode for a GPU are its share of the CPUs.
+    assert cluster.resolve_cores(resolved) == (3 if resolved == "cuda" else 1)
 
 
 @pytest.mark.parametrize(("device", "reason"), [("cuda:1", "Ray chooses the GPU"), ("cuda", "Ray knows of none")])

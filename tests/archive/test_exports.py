@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 
@@ -75,9 +76,10 @@ def test_a_table_that_cannot_be_written(out):
     assert list(out.glob("*.partial")) == []
 
 
-def test_object_stores_are_read_and_not_written(tmp_path, tiny, monkeypatch):
+def test_a_store_whose_package_is_missing_is_refused_in_one_sentence(tmp_path, tiny, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="expected a folder of a file system to write, got 's3://bucket/out'"):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(ConfigError, match="expected the package s3fs, which reads s3://; pip install s3fs"):
         run(write_clips(tmp_path / "in", 1), "s3://bucket/out", tiny)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 

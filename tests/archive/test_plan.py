@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.archive.items import Item
+from engine.archive.place import Folder
 from engine.archive.plan import TYPICAL_BYTES, Plan, make_shards, write_plan
 from engine.errors import ArchiveError, ConfigError
 
@@ -39,7 +40,7 @@ def test_shards_hold_every_item_once_in_order_and_are_as_full_as_they_may_be(siz
 def written(path, settings, n_shards=3):
     items = [Item(f"{i} {name}", size=i, modified=1.5e9 + i / 7) for i in range(n_shards) for name in NAMES]
     shards = tuple(make_shards(items, max_items=len(NAMES)))
-    return write_plan(path, settings, "tiny", shards), shards
+    return write_plan(Folder(path.parent), settings, "tiny", shards), shards
 
 
 def test_a_manifest_gives_back_what_was_written(tmp_path, settings):
@@ -103,10 +104,10 @@ def test_a_plan_that_ends_in_an_error_leaves_nothing(tmp_path, settings):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_plan(tmp_path / "manifest.jsonl", settings, "tiny", shards())
+        write_plan(Folder(tmp_path), settings, "tiny", shards())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_plan_that_cannot_be_written(tmp_path, settings):
     with pytest.raises(ArchiveError, match=r"expected to write .*absent, got No such file.*; make room or"):
-        write_plan(tmp_path / "absent" / "manifest.jsonl", settings, "tiny", [])
+        write_plan(Folder(tmp_path / "absent"), settings, "tiny", [])

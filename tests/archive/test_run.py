@@ -13,6 +13,7 @@ from engine.archive.plan import Plan
 from engine.archive.run import plan_of
 from engine.archive.store import manifest_path
 from engine.errors import ArchiveError, Cancelled, ConfigError, ModelError
+from engine.index import Index
 from tests.archive.recordings import files_in, windows_in, write_clip, write_clips
 
 
@@ -76,6 +77,14 @@ def test_resuming_needs_no_options_and_adds_what_is_new(begun, tmp_path, monkeyp
     assert after[: len(before)] == before
     assert [row["file_id"] for row in after[len(before) :]] == [4]
     assert Plan(manifest_path(first.folder)).sizes == (4, 1)
+
+
+def test_the_product_index_is_ready_at_the_end(tmp_path, tiny):
+    clips = write_clips(tmp_path / "in", 3)
+    run_archive(clips, tmp_path / "out", tiny, products=["tags", "index"], workers=1)
+    assert (tmp_path / "out" / "index" / "index.json").exists()
+    with Index.open(tmp_path / "out") as index:
+        assert len(index) == len(windows_in(tmp_path / "out"))
 
 
 def test_an_archive_is_not_written_over(begun):

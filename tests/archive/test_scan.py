@@ -17,6 +17,7 @@ import pytest
 
 from engine.archive import trees
 from engine.archive.items import Item, Opener
+from engine.archive.place import Folder
 from engine.archive.plan import Plan, make_shards, write_plan
 from engine.archive.scan import scan
 from engine.archive.settings import ArchiveSettings
@@ -527,7 +528,7 @@ def test_odd_names_survive_from_the_scan_to_the_tables(tmp_path):
         model="m", model_sha256="0", card_sha256="0", labels=("a",), embedding_size=None, sample_rate=8000, window=1,
         hop=1, channel=None, time_pattern=None,
     )  # fmt: skip
-    write_plan(tmp_path / "manifest.jsonl", settings, "m", make_shards(items))
+    write_plan(Folder(tmp_path), settings, "m", make_shards(items))
     plan = Plan(tmp_path / "manifest.jsonl")
     assert [item for shard in plan for item in shard.items] == items
     assert all(opening(item.uri) == b"x" for item in plan[0].items)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import tracemalloc
 from datetime import datetime
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 import soundfile
 
 from engine import Tagger
-from engine.archive import shard as shard_module
+from engine.archive import decoding
 from engine.archive.settings import settings_for
+from engine.archive.store import TABLE_FOLDERS
 from engine.archive.tables import read_files
 from engine.errors import ArchiveError, Cancelled
 from tests.archive.recordings import do_shard, shard_of, store_in, windows_in, write_clip, write_clips
@@ -44,7 +46,7 @@ def test_what_is_known_of_a_recording(tmp_path, model, settings):
     store = store_in(tmp_path / "out", settings)
     said = do_shard(model, shard_of([clip]), store)
     (row,) = store.succeeded(shard_of([clip])).values()
-    assert said == [0, (2.5, False)]
+    assert said == [0, (0, 2.5, False)]
     assert (row.uri, row.uri_bytes, row.size) == (str(clip), str(clip).encode(), clip.stat().st_size)
     assert (row.duration_s, row.sample_rate, row.channels, row.n_windows) == (2.5, RATE, 2, 4)
     assert row.peak == pytest.approx(0.5, abs=1e-3)
@@ -60,6 +62,18 @@ def test_a_pattern_says_how_names_hold_the_time(tmp_path, model):
     do_shard(model, shard_of([clip]), store)
     (row,) = shard_rows(store, shard_of([clip]))
     assert (row.recorded_at, row.recorded_from) == (datetime(2018, 4, 6, 19, 17), "name")
+
+
+def test_a_long_recording_takes_no_more_memory_than_a_short_one(tmp_path, model, settings):
+    peaks = []
+    for seconds in (120, 1200):
+        clip = write_clip(tmp_path / f"{seconds}.wav", seconds)
+        store = store_in(tmp_path / f"out{seconds}", settings)
+        tracemalloc.start()
+        do_shard(model, shard_of([clip]), store)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + (2 << 20), peaks
 
 
 def test_every_failure_is_a_row_and_the_rest_goes_on(tmp_path, model, settings):
@@ -94,14 +108,14 @@ def test_every_failure_is_a_row_and_the_rest_goes_on(tmp_path, model, settings):
 
 def test_whatever_a_recording_raises_is_its_own_failure(tmp_path, model, settings, monkeypatch):
     clips = write_clips(tmp_path / "in", 2)
-    opened = shard_module.open_recording
+    opened = decoding.open_recording
 
-    def raising(source):
-        if source == str(clips[0]):
+    def raising(source, label):
+        if label == repr(str(clips[0])):
             raise ZeroDivisionError
-        return opened(source)
+        return opened(source, label)
 
-    monkeypatch.setattr(shard_module, "open_recording", raising)
+    monkeypatch.setattr(decoding, "open_recording", raising)
     store = store_in(tmp_path / "out", settings)
     shard = shard_of(clips)
     do_shard(model, shard, store)
@@ -120,7 +134,7 @@ def test_trying_again_reads_only_what_failed(tmp_path, model, settings):
     missing.rename(clips[1])
     clips[2].unlink()
     said = do_shard(model, shard, store, retry=True)
-    assert said == [0, (0.0, False), 1, (2.0, False), 2, (0.0, False), 3, (0.0, False)]
+    assert said == [(0, 0.0, False), 1, (1, 2.0, False), (2, 0.0, False), (3, 0.0, False)]
     after = {row.file_id: row for row in shard_rows(store, shard)}
     assert {i: after[i] for i in (0, 2, 3)} == {i: before[i] for i in (0, 2, 3)}
     assert after[1].error is None
@@ -142,7 +156,7 @@ def test_a_cancelled_shard_leaves_nothing(tmp_path, model, settings):
     (tmp_path / "bad.wav").write_bytes(b"no audio")
     with pytest.raises(Cancelled):
         do_shard(model, shard_of([tmp_path / "bad.wav"]), store, cancel=cancel)
-    assert [list(place.iterdir()) for place in store.table_folders] == [[], []]
+    assert [list((store.folder / name).iterdir()) for name in TABLE_FOLDERS] == [[], []]
 
 
 def test_tables_that_cannot_be_written_are_no_failure_of_a_recording(tmp_path, model, settings):

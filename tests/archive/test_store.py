@@ -10,9 +10,10 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
+from engine.archive.place import Folder
 from engine.archive.plan import write_plan
 from engine.archive.read import Archive
-from engine.archive.store import Store, manifest_path
+from engine.archive.store import TABLE_FOLDERS, Store
 from engine.errors import ArchiveError, ConfigError
 from tests.archive.recordings import do_shard, files_in, shard_of, store_in, write_clips
 
@@ -33,9 +34,9 @@ def finished(tmp_path_factory, model, settings):
 def copied(finished, folder):
     store, shard = finished
     copy = store_in(folder, store.settings)
-    for ours, theirs in zip(copy.table_folders, store.table_folders, strict=True):
-        for path in theirs.iterdir():
-            (ours / path.name).write_bytes(path.read_bytes())
+    for name in TABLE_FOLDERS:
+        for path in (store.folder / name).iterdir():
+            (copy.folder / name / path.name).write_bytes(path.read_bytes())
     return copy, shard
 
 
@@ -158,7 +159,7 @@ def test_gathering_where_nothing_can_be_written(finished, tmp_path):
 
 def test_one_process_at_a_time_may_write(tmp_path, settings):
     program = (
-        "import sys; from pathlib import Path; from engine.archive.store import Store\n"
+        "import sys; from pathlib import Path; from engine.archive.store import TABLE_FOLDERS, Store\n"
         f"with Store(Path({str(tmp_path)!r}), None).locked(): print('held', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -185,6 +186,6 @@ def test_a_lock_that_cannot_be_made(tmp_path, settings):
 
 
 def test_opening_gives_the_plan_and_its_settings(tmp_path, settings):
-    write_plan(manifest_path(tmp_path), settings, "tiny", [shard_of([])])
+    write_plan(Folder(tmp_path), settings, "tiny", [shard_of([])])
     store, plan = Store.open(tmp_path)
     assert (store.settings, plan.sizes) == (settings, (0,))

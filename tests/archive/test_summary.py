@@ -16,9 +16,9 @@ import pytest
 
 from engine.archive import summarise
 from engine.archive.items import Item
+from engine.archive.place import Folder
 from engine.archive.plan import Shard, write_plan
 from engine.archive.plot import MAX_LABELS, plot_activity
-from engine.archive.store import manifest_path
 from engine.archive.tables import WindowWriter
 from engine.errors import ArchiveError, ConfigError
 from engine.results import Window
@@ -50,7 +50,7 @@ def made(folder, settings, n_shards=3, n_files=8, n_windows=7, seed=0):
                     to.add(file_id, Window(k * 1800.0, k * 1800 + 5.0, scores, None), begin)
                 row = file_row(file_id, n_windows=n, duration_s=n * 5.0 or None, recorded_at=begin, wall_s=0.25)
                 rows.append(dataclasses.replace(row, error_stage=stage, error_type=kind, error=stage and "broken"))
-    write_plan(manifest_path(folder), settings, "tiny", shards)
+    write_plan(Folder(folder), settings, "tiny", shards)
     return settings
 
 
@@ -122,7 +122,7 @@ def test_some_labels(out):
 def test_embeddings_only_and_an_archive_with_nothing_done(tmp_path, settings):
     bare = dataclasses.replace(settings, labels=())
     store_in(tmp_path, bare)
-    write_plan(manifest_path(tmp_path), bare, "tiny", [Shard(0, 0, (Item("a.wav", 1),))])
+    write_plan(Folder(tmp_path), bare, "tiny", [Shard(0, 0, (Item("a.wav", 1),))])
     summary = summarise(tmp_path)
     assert (summary.n_items, summary.n_done, summary.n_windows, summary.labels) == (1, 0, 0, ())
     assert (summary.x_real_time, summary.first) == (None, None)
@@ -223,7 +223,7 @@ def test_the_command(engine, out, tmp_path):
 
 
 def test_without_matplotlib_there_is_one_sentence(engine, out, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.archive.plot.find_spec", lambda name: None)
+    monkeypatch.setattr("engine.picture.find_spec", lambda name: None)
     code, _, said = engine("archive", "summary", out, "--plot", tmp_path / "plot.png")
     assert code == 2
     assert "pip install 'sound-engine[plot]'" in said

@@ -11,7 +11,9 @@ import pytest
 
 from engine.archive import supervisor as module
 from engine.archive.items import Item
-from engine.archive.plan import make_shards, write_plan
+from engine.archive.place import Folder
+from engine.archive.plan import Shard, make_shards, write_plan
+from engine.archive.split import Split
 from engine.archive.store import Store
 from engine.archive.supervisor import (
     DEATHS_ALLOWED,
@@ -80,13 +82,13 @@ def diligent(stage, connection):
                 stage.excluded[file_id] = task.excluded[file_id]
             elif file_id in stage.killers:
                 return
-            connection.send(ItemDone(10.0, file_id in task.excluded))
+            connection.send(ItemDone(file_id, 10.0, file_id in task.excluded))
         connection.send(ShardDone())
 
 
 def supervised(tmp_path, settings, stage, monkeypatch, *, n_shards=4, per_shard=3, workers=2):
     items = [Item(f"{i}.wav", 1) for i in range(n_shards * per_shard)]
-    plan = write_plan(tmp_path / "manifest.jsonl", settings, "tiny", make_shards(items, max_items=per_shard))
+    plan = write_plan(Folder(tmp_path), settings, "tiny", make_shards(items, max_items=per_shard))
     monkeypatch.setattr(module, "TICK_S", 0.01)
     return Supervisor(Store(tmp_path, settings), plan, stage, workers)
 
@@ -159,7 +161,7 @@ def test_a_shard_that_cannot_be_written_ends_the_run(tmp_path, settings, monkeyp
         task = connection.recv()
         for file_id in range(task.shard.first, task.shard.first + len(task.shard.items)):
             connection.send(Begun(file_id))
-            connection.send(ItemDone(10.0, False))
+            connection.send(ItemDone(file_id, 10.0, False))
 
     stage = Stage(dies_while_writing)
     supervisor = supervised(tmp_path, settings, stage, monkeypatch, n_shards=1)
@@ -168,6 +170,62 @@ def test_a_shard_that_cannot_be_written_ends_the_run(tmp_path, settings, monkeyp
     ):
         supervisor.run({0: False})
     assert stage.starts == SHARD_DEATHS_ALLOWED
+
+
+def test_where_several_are_read_at_once_a_killer_is_found_one_at_a_time(tmp_path, settings, monkeypatch):
+    def reading_two_at_once(stage, connection):
+        connection.send(Ready())
+        while (task := connection.recv()) is not None:
+            ids = range(task.shard.first, task.shard.first + len(task.shard.items))
+            stage.tasks.append((task.shard.index, task.careful))
+            at_once = 1 if task.careful else 2
+            for first in ids[::at_once]:
+                some = [file_id for file_id in ids if first <= file_id < first + at_once]
+                for file_id in some:
+                    if file_id not in task.excluded:
+                        connection.send(Begun(file_id))
+                if any(file_id in stage.killers and file_id not in task.excluded for file_id in some):
+                    return
+                for file_id in some:
+                    connection.send(ItemDone(file_id, 10.0, file_id in task.excluded))
+            connection.send(ShardDone())
+
+    stage = Stage(reading_two_at_once, killers={2})
+    supervisor = supervised(tmp_path, settings, stage, monkeypatch, n_shards=2, per_shard=4, workers=1)
+    supervisor.run(dict.fromkeys(range(2), False))
+    assert supervisor.done == {0, 1}
+    # Only the one that kills is left out.
+    assert set(supervisor._excluded) == {2}
+    assert stage.tasks == [(0, False), *[(0, True)] * (DEATHS_ALLOWED + 1), (1, False)]
+
+
+def test_parts_come_before_their_shard_and_one_that_died_is_done_again(tmp_path, settings, monkeypatch):
+    died = []
+
+    def doing_parts(stage, connection):
+        connection.send(Ready())
+        while (task := connection.recv()) is not None:
+            stage.tasks.append((task.shard.index, task.part))
+            connection.send(Begun(task.shard.first))
+            if task.part == 1 and not died:
+                died.append(task.part)
+                return
+            connection.send(ItemDone(task.shard.first, 5.0, failed=False, whole=task.part is None))
+            connection.send(ShardDone())
+
+    split = Split(8000, 800_000, 1, 0, (0, 16, 32))
+    shards = [Shard(0, 0, (Item("long.wav", 1 << 30),), split), Shard(1, 1, (Item("b.wav", 1),))]
+    plan = write_plan(Folder(tmp_path), settings, "tiny", shards)
+    assert plan[0] == shards[0]
+    monkeypatch.setattr(module, "TICK_S", 0.01)
+    stage = Stage(doing_parts)
+    supervisor = Supervisor(Store(tmp_path, settings), plan, stage, 1)
+    seen = []
+    supervisor.run({0: False, 1: False}, seen.append)
+    assert stage.tasks == [(0, 0), (0, 1), (0, 1), (0, 2), (0, None), (1, None)]
+    assert supervisor.done == {0, 1}
+    assert supervisor.audio_s == 25
+    assert max(progress.n_done for progress in seen) <= 2
 
 
 def test_workers_that_never_get_ready(tmp_path, settings, monkeypatch):

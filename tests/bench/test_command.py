@@ -138,7 +138,7 @@ def test_a_place_for_the_results_is_looked_for_before_measuring(bench, model, tm
         assert one_sentence(err)
     monkeypatch.setattr("engine.picture.find_spec", lambda name: None)
     code, out, err = bench(model, *QUICK, "--plot", "latency.png")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "pip install 'sound-engine[plot]'" in one_sentence(err)
     assert (tmp_path / "report.json").read_text() == "precious"
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
