@@ -79,7 +79,7 @@ class Listener:
         earlier listener has the windows before.
     """
 
-    def __init__(  # noqa: PLR0917 - what a recording is read with, and then what it is
+    def __init__(
         self,
         network: Network,
         front_end: LogMel | None,

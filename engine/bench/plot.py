@@ -20,9 +20,7 @@ def plot_report(report: Report) -> bytes:
     Raises
     ------
     ConfigError
-        matplotlib is not installed.
-    ConfigError
-        The report has neither calls nor clients.
+        matplotlib is not installed, or the report has neither calls nor clients.
     """
     require_matplotlib()
     from matplotlib.figure import Figure
