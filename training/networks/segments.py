@@ -87,7 +87,7 @@ class ClipTagger(nn.Module):
         self.embed, self.tagger, self.pool = embed, tagger, pool
 
     def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (batch, n_frames, n_mels) to scores (batch, n_labels) and the mean embedding (batch, size)."""
+        """Map (batch, n_frames, n_mels) to scores (batch, n_labels) and the mean of pooled frames (batch, size)."""
         frames = self.frames(log_mel)
         return self.scores(frames), frames.mean(dim=1)
 

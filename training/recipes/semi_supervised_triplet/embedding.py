@@ -73,7 +73,7 @@ def learn_embedding(
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            losses.append(float(loss) * len(batch))
+            losses.append(loss.item() * len(batch))
         figures = {
             "loss": sum(losses) / len(triplets.anchors),
             "mined": int((triplets.negatives < 0).sum()),

@@ -55,7 +55,7 @@ def train_tagger(
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            total += float(loss) * len(rows)
+            total += loss.item() * len(rows)
         learning.eval()
         f1 = macro_f1(clip_scores(tagger, frames["validation"]).numpy(), targets["validation"])
         log(epoch, total / len(truth), f1)
