@@ -13,6 +13,7 @@ python -m training RECIPE ...    a command of the recipe's own, such as its tabl
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -64,5 +65,16 @@ def _own_command(name: str, arguments: Sequence[str]) -> int:
     return code
 
 
+def started() -> int:
+    """Do one verb; a reader that went away, as head does, ends it without a word."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python says so again at its end
+        return 0  # it has what it wanted
+    return code
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(started())
