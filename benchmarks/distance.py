@@ -156,7 +156,7 @@ def _top_10(metric: Metric, q: np.ndarray, x: np.ndarray, threads: int) -> tuple
         Contender("engine topk", lambda: topk(q, x, 10, metric, threads=threads)),
         Contender(
             "engine topk, float32 only",
-            lambda: _kernels.top_k(q, x, 10, metric, None, None, False, threads, encode=False),
+            lambda: _kernels.top_k(q, x, 10, metric, None, None, False, None, threads, encode=False),
         ),
         Contender("numpy matmul + argpartition", lambda: np.argpartition(norms - 2 * (q @ x.T), 10, axis=1)[:, :10]),
     ]

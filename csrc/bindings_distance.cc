@@ -17,6 +17,7 @@ namespace {
 using engine::Metric;
 using engine::Rows;
 using Ids = py::array_t<int64_t, py::array::c_style>;
+using Mask = py::array_t<bool, py::array::c_style>;
 using Floats = py::array_t<float, py::array::c_style>;
 
 void require(bool ok, const char* message) {
@@ -69,14 +70,16 @@ void pairwise(const py::array& a, const py::array& b, const std::string& metric,
 
 py::tuple top_k(const py::array& queries, const py::array& database, long k, const std::string& metric,
                 const std::optional<Ids>& query_groups, const std::optional<Ids>& database_groups, bool exclude_self,
-                int threads, const std::optional<bool>& encode) {
+                const std::optional<Mask>& allowed, int threads, const std::optional<bool>& encode) {
   const Rows q = rows_of("queries", queries), x = rows_of("database", database);
   const Metric kind = metric_of(metric);
   require(q.d == x.d, "expected rows of equal length");
   require(k >= 0, "expected k of at least 0");
   require(query_groups.has_value() == database_groups.has_value(), "expected groups of both sides or of neither");
   require(!exclude_self || q.n == x.n, "expected as many queries as database rows");
-  const engine::Exclusion exclusion{ids_of(query_groups, q.n), ids_of(database_groups, x.n), exclude_self};
+  require(!allowed || (allowed->ndim() == 1 && allowed->shape(0) == x.n), "expected one truth value per database row");
+  const engine::Exclusion exclusion{ids_of(query_groups, q.n), ids_of(database_groups, x.n), exclude_self,
+                                    allowed ? allowed->data() : nullptr};
   Ids indices({static_cast<py::ssize_t>(q.n), static_cast<py::ssize_t>(k)});
   py::array_t<double> distances({static_cast<py::ssize_t>(q.n), static_cast<py::ssize_t>(k)});
   int64_t* index = indices.mutable_data();
@@ -162,8 +165,8 @@ void bind_distance(py::module_& m) {
       "float32 or float16. The lock is released. ValueError for other shapes or types, and for a row that is not\n"
       "finite.");
   m.def("top_k", &top_k, py::arg("queries"), py::arg("database"), py::arg("k"), py::arg("metric"),
-        py::arg("query_groups"), py::arg("database_groups"), py::arg("exclude_self"), py::arg("threads"),
-        py::arg("encode") = py::none(),
+        py::arg("query_groups"), py::arg("database_groups"), py::arg("exclude_self"), py::arg("allowed"),
+        py::arg("threads"), py::arg("encode") = py::none(),
         "New arrays (n, k): indices int64 and distances float64 of the k nearest database rows of each query, nearest\n"
         "first; -1 and infinity where there is none. encode: whether to filter by 8-bit codes where\n"
         "the processor has fast products of them (None: where it pays); the same result. The lock is released. Errors "

@@ -23,14 +23,17 @@ struct Rows {
   bool half;  // IEEE half precision instead of float32
 };
 
-// Pairs that do not count: equal group ids (both arrays or neither), and row i with row i when `self` is set.
+// Pairs that do not count: equal group ids (both arrays or neither), row i with row i when `self` is set, and database
+// rows that are not allowed at all.
 struct Exclusion {
   const int64_t* query_groups = nullptr;
   const int64_t* database_groups = nullptr;
   bool self = false;
+  const bool* allowed = nullptr;
 
   bool excludes(long query, long row) const {
-    return (self && query == row) || (query_groups != nullptr && query_groups[query] == database_groups[row]);
+    return (self && query == row) || (query_groups != nullptr && query_groups[query] == database_groups[row]) ||
+           (allowed != nullptr && !allowed[row]);
   }
 };
 

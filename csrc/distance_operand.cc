@@ -141,8 +141,8 @@ Centre::Centre(const Rows& rows, Metric metric) : mean(rows.d), square(0) {
   for (long s = 0; s < n; s++) {
     const float* x = float_values(rows, s * rows.n / n, 1, 0, rows.d, k, scratch, &stride);
     const double norm = k.squared_norm(x, rows.d);
-    const double scale = metric == Metric::kCosine ? inverse_norm(norm) * kCosineLength : 1.0;
-    for (long i = 0; i < rows.d; i++) mean[i] += x[i] * scale / n;
+    const double weight = (metric == Metric::kCosine ? inverse_norm(norm) * kCosineLength : 1.0) / n;
+    for (long i = 0; i < rows.d; i++) mean[i] += x[i] * weight;
     square += norm / n;
   }
 }

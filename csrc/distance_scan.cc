@@ -4,20 +4,44 @@
 #include <atomic>
 #include <cmath>
 
+#include "distance_tiles.h"
 #include "parallel.h"
 
 namespace engine {
 namespace {
 
-constexpr long kBlockRows = 256;  // scanned into one buffer
+constexpr long kBlockRows = 256;  // scanned into one buffer; a multiple of every vector
 constexpr float kLargest = std::numeric_limits<float>::max();
 constexpr double kSmallest = 1e-20;  // squared lengths below this may have lost digits to underflow
+
+// The queries as float32, each on a cache line of its own: read with every row, they should not cross lines.
+class ScannedQueries {
+ public:
+  explicit ScannedQueries(const Operand& queries)
+      : stride_((queries.d() + 15) / 16 * 16), values_(queries.n() * stride_), squares_(queries.n()) {
+    std::vector<float> scratch;
+    for (long query = 0; query < queries.n(); query++) {
+      std::copy_n(queries.values(query, scratch), queries.d(), values_.data() + query * stride_);
+      squares_[query] = kernels().squared_norm(values(query), queries.d());
+    }
+  }
+
+  const float* values(long query) const { return values_.data() + query * stride_; }
+  double square(long query) const { return squares_[query]; }  // of its length
+
+ private:
+  long stride_;
+  AlignedFloats values_;
+  std::vector<double> squares_;
+};
 
 // One worker: its lists and buffers.
 class Scanner {
  public:
-  Scanner(const Operand& queries, Operand& database, Metric metric, const Exclusion& exclusion, long k)
+  Scanner(const Operand& queries, const ScannedQueries& scanned, Operand& database, Metric metric,
+          const Exclusion& exclusion, long k)
       : queries_(queries),
+        scanned_(scanned),
         database_(database),
         metric_(metric),
         exclusion_(exclusion),
@@ -32,14 +56,14 @@ class Scanner {
     const long n = end - begin;
     const float* x = database_.values(begin, n, 0, database_.d(), row_scratch_, &stride);
     for (long query = 0; query < queries_.n(); query++) {
-      const float* q = queries_.values(query, query_scratch_);
       if (metric_ == Metric::kCosine || metric_ == Metric::kInnerProduct) {
-        bound_products(q, x, stride, n);
+        bound_products(query, x, stride, n);
       } else {
-        bound_differences(q, x, stride, n);
+        bound_differences(scanned_.values(query), x, stride, n);
       }
-      for (long r = 0; r < n; r++)
-        if (!(bounds_[r] > lists_.limits()[query]) && !compare(query, begin + r)) return false;
+      const long n_near = kernels().indices_between(bounds_, n, -kInfinity, lists_.limits()[query], near_);
+      for (const int* r = near_; r < near_ + n_near; r++)
+        if (!(bounds_[*r] > lists_.limits()[query]) && !compare(query, begin + *r)) return false;  // the limit falls
     }
     return true;
   }
@@ -60,26 +84,25 @@ class Scanner {
     for (long r = 0; r < n; r++) bounds_[r] = bounds_[r] <= kLargest ? bounds_[r] * shrink - underflow : -kInfinity;
   }
 
-  void bound_products(const float* q, const float* x, long stride, long n) {
-    const double square = kernels().squared_norm(q, queries_.d());
+  void bound_products(long query, const float* x, long stride, long n) {
+    const double square = scanned_.square(query);
     if (!(square > kSmallest && square < 1 / kSmallest)) {
       std::fill(bounds_, bounds_ + n, -kInfinity);
       return;
     }
-    kernels().scan_dots(q, x, stride, n, queries_.d(), bounds_, squares_);
-    const bool cosine = metric_ == Metric::kCosine;
-    const float length = static_cast<float>(std::sqrt(square)), slack = static_cast<float>(4 * error_);
-    const float smallest = static_cast<float>(kSmallest), largest = static_cast<float>(1 / kSmallest);
-    for (long r = 0; r < n; r++) {
-      const float lengths = std::sqrt(squares_[r]) * length;
-      const float bound = cosine ? 1.0f - bounds_[r] / lengths - slack : -bounds_[r] - slack * lengths;
-      bounds_[r] = (squares_[r] > smallest) & (squares_[r] < largest) ? bound : -kInfinity;
-    }
+    kernels().scan_dots(scanned_.values(query), x, stride, n, queries_.d(), bounds_, squares_);
+    const ProductBound bound{metric_ == Metric::kCosine, static_cast<float>(std::sqrt(square)),
+                             static_cast<float>(4 * error_), static_cast<float>(kSmallest),
+                             static_cast<float>(1 / kSmallest)};
+    kernels().bound_products(bounds_, squares_, n, bound);
   }
 
   bool compare(long query, long row) {
+    // Of a row that may not be finite the bound is -infinity: it is measured even where it does not count.
+    const bool excluded = exclusion_.excludes(query, row);
+    if (excluded && bounds_[row % kBlockRows] > -kInfinity) return true;
     if (!database_.measure(row, row + 1)) return false;
-    if (exclusion_.excludes(query, row)) return true;
+    if (excluded) return true;
     const double distance = comparison_.exact(query, row);
     lists_.offer(query, {distance, distance, row}, comparison_);
     return true;
@@ -88,14 +111,16 @@ class Scanner {
   static constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
   const Operand& queries_;
+  const ScannedQueries& scanned_;
   Operand& database_;
   Metric metric_;
   const Exclusion& exclusion_;
   NeighbourLists lists_;
   Comparison comparison_;
   double error_;
-  std::vector<float> row_scratch_, query_scratch_;
-  float bounds_[kBlockRows], squares_[kBlockRows];
+  std::vector<float> row_scratch_;
+  float bounds_[kBlockRows] = {}, squares_[kBlockRows] = {};  // whole vectors of them are read
+  int near_[kBlockRows] = {};
 };
 
 }  // namespace
@@ -104,7 +129,8 @@ NeighbourLists scan(const Operand& queries, Operand& database, long k, Metric me
                     int n_threads) {
   const long n_blocks = (database.n() + kBlockRows - 1) / kBlockRows;
   const long n_workers = std::max(1L, std::min<long>(n_threads, n_blocks));
-  std::vector<Scanner> scanners(n_workers, Scanner(queries, database, metric, exclusion, k));
+  const ScannedQueries scanned(queries);
+  std::vector<Scanner> scanners(n_workers, Scanner(queries, scanned, database, metric, exclusion, k));
   std::atomic<long> next{0};
   std::atomic<bool> finite{true};
   parallel_for(n_workers, static_cast<int>(n_workers), [&](long worker) {

@@ -42,12 +42,12 @@ void write_rows(std::vector<NeighbourLists>& lists, const TileSearch& search, lo
 
 }  // namespace
 
-void top_k(const Rows& queries, const Rows& database, long k, Metric metric, const Exclusion& exclusion, int n_threads,
-           int64_t* indices, double* distances, Encode encode) {
-  const Centre centre(database, metric);
-  const bool product = metric == Metric::kInnerProduct;
-  Operand a(queries, metric, product ? std::vector<float>(queries.d, 0.0f) : centre.shift());
-  Operand b(database, metric, centre.shift());
+namespace {
+
+void top_k_by_scan(const Rows& queries, const Rows& database, long k, Metric metric, const Exclusion& exclusion,
+                   int n_threads, int64_t* indices, double* distances) {
+  // Nothing is centred: reading rows for a centre would take longer than a scan of a small set.
+  Operand a(queries, metric, std::vector<float>(queries.d)), b(database, metric, std::vector<float>(queries.d));
   measure_all(a, n_threads);
   const long kept = std::min(k, database.n);
   if (kept == 0 || queries.n == 0) {
@@ -55,12 +55,25 @@ void top_k(const Rows& queries, const Rows& database, long k, Metric metric, con
     write_missing(0, queries.n * k, metric, indices, distances);
     return;
   }
-  if (queries.n <= kMostScanned) {
-    Comparison comparison{ExactDistance(a, b), std::nullopt};
-    NeighbourLists lists = scan(a, b, kept, metric, exclusion, n_threads);
-    for (long i = 0; i < queries.n; i++) write_row(lists, i, comparison, i, k, metric, indices, distances);
+  Comparison comparison{ExactDistance(a, b), std::nullopt};
+  NeighbourLists lists = scan(a, b, kept, metric, exclusion, n_threads);
+  for (long i = 0; i < queries.n; i++) write_row(lists, i, comparison, i, k, metric, indices, distances);
+}
+
+}  // namespace
+
+void top_k(const Rows& queries, const Rows& database, long k, Metric metric, const Exclusion& exclusion, int n_threads,
+           int64_t* indices, double* distances, Encode encode) {
+  const long kept = std::min(k, database.n);
+  if (queries.n <= kMostScanned || kept == 0) {
+    top_k_by_scan(queries, database, k, metric, exclusion, n_threads, indices, distances);
     return;
   }
+  const Centre centre(database, metric);
+  const bool product = metric == Metric::kInnerProduct;
+  Operand a(queries, metric, product ? std::vector<float>(queries.d, 0.0f) : centre.shift());
+  Operand b(database, metric, centre.shift());
+  measure_all(a, n_threads);
 
   double square = 0;
   for (long i = 0; i < queries.n; i++) square += a.square(i) / queries.n;
@@ -85,7 +98,7 @@ void nearest_self(const Rows& database, long k, Metric metric, const int64_t* gr
     write_missing(0, n * k, metric, indices, distances);
     return;
   }
-  const Exclusion exclusion{groups, groups, true};
+  const Exclusion exclusion{groups, groups, true, nullptr};
   TileSearch search(rows, rows, /*n_measured=*/n, metric, exclusion, /*symmetric=*/true, /*ratio=*/1.0, encode);
   search.encode_set(n_threads);
   std::vector<NeighbourLists> lists = search.make_lists(0, n, kept, n_threads);

@@ -8,6 +8,13 @@
 
 namespace engine {
 
+// What turns products of rows with a query into bounds; see bound_products() in row_lanes.h.
+struct ProductBound {
+  bool cosine;
+  float length, slack;      // of the query; of a distance in parts of both lengths
+  float smallest, largest;  // squared lengths of rows within which float32 suffices
+};
+
 struct Kernels {
   const char* name;      // "baseline", "neon", "avx2", "avx512" or "avx512vnni"
   int lanes;             // floats in a vector register
@@ -41,6 +48,8 @@ struct Kernels {
   double (*squared_difference)(const float* a, const float* b, long n, double scale_a, double scale_b);
   void (*scan_differences)(const float* q, const float* x, long stride, long n, long d, float* squares);
   void (*scan_dots)(const float* q, const float* x, long stride, long n, long d, float* dots, float* squares);
+  // Reads and writes whole vectors: up to lanes - 1 more numbers than n.
+  void (*bound_products)(float* values, const float* squares, long n, const ProductBound& bound);
   void (*widen_halves)(const uint16_t* halves, long n, float* out);
   float (*smallest_above)(const float* values, long n, float above);
   long (*indices_between)(const float* values, long n, float low, float high, int* out);

@@ -31,6 +31,7 @@ static const Kernels kTable = {
     /*squared_difference=*/squared_difference,
     /*scan_differences=*/scan_differences,
     /*scan_dots=*/scan_dots,
+    /*bound_products=*/bound_products,
     /*widen_halves=*/widen_halves,
     /*smallest_above=*/smallest_above,
     /*indices_between=*/indices_between,

@@ -66,6 +66,32 @@ ENGINE_INLINE Lanes square_root(Lanes v) {
 #endif
 }
 
+// The sum of the lanes.
+ENGINE_INLINE float sum_of_lanes(Lanes v) {
+#if defined(__x86_64__)
+#if defined(__AVX512F__)
+  // The masked forms: GCC warns that the others use an uninitialised register.
+  const __m256 lower = _mm512_maskz_extractf32x8_ps(0xff, (__m512)v, 0);
+  const __m256 half = _mm256_add_ps(lower, _mm512_maskz_extractf32x8_ps(0xff, (__m512)v, 1));
+#elif defined(__AVX2__)
+  const __m256 half = (__m256)v;
+#endif
+#if defined(__AVX2__)
+  const __m128 quarter = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+#else
+  const __m128 quarter = (__m128)v;
+#endif
+  const __m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
+  return _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps(pair, pair, 1)));
+#elif defined(__aarch64__)
+  return vaddvq_f32((float32x4_t)v);
+#else
+  float sum = 0;
+  for (int i = 0; i < kLanes; i++) sum += v[i];
+  return sum;
+#endif
+}
+
 // True where a comparison holds in some lane.
 ENGINE_INLINE bool any(IntLanes mask) {
 #if defined(__AVX512F__)

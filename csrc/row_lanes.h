@@ -101,45 +101,22 @@ static double shifted_squared_norm(const float* x, long n, float scale, const fl
   static_assert(kStep * 2 == kLanes);
 }
 
-// sum[r] = the total of rows[r] over its lanes.
-ENGINE_INLINE Lanes row_totals(Lanes* rows) {
-  transpose(rows);
-  Lanes total = rows[0];
-  ENGINE_UNROLL(16)
-  for (int i = 1; i < kLanes; i++) total += rows[i];
-  return total;
-}
-
-// outs[s][r] = the s-th of the kSums sums that `pair(q[i], x[r][i], sums)` adds to over the columns i < d.
+// outs[s][r] = the s-th of the kSums sums that `pair(q[i], x[r][i], sums)` adds to over the columns i < d. Each row is
+// summed up by itself, so that the reads never wait for more than a few shuffles.
 template <int kSums, class Pair>
 ENGINE_INLINE void scan(const float* q, const float* x, long stride, long n, long d, float* const* outs, Pair pair) {
-  for (long r0 = 0; r0 < n; r0 += kLanes) {
-    const int rows = static_cast<int>(smaller(static_cast<long>(kLanes), n - r0));
-    Lanes sums[kSums][kLanes];
-    float tails[kSums][kLanes];
-    for (int s = 0; s < kSums; s++)
-      for (int r = 0; r < kLanes; r++) sums[s][r] = Lanes{}, tails[s][r] = 0;
-    for (int r = 0; r < rows; r++) {
-      const float* row = x + (r0 + r) * stride;
-      Lanes a[kSums] = {}, b[kSums] = {};
-      long i = 0;
-      for (; i + 2 * kLanes <= d; i += 2 * kLanes) {
-        pair(load(q + i), load(row + i), a);
-        pair(load(q + i + kLanes), load(row + i + kLanes), b);
-      }
-      for (; i + kLanes <= d; i += kLanes) pair(load(q + i), load(row + i), a);
-      for (int s = 0; s < kSums; s++) sums[s][r] = a[s] + b[s];
-      for (; i < d; i++) {
-        float tail[kSums];
-        for (int s = 0; s < kSums; s++) tail[s] = tails[s][r];
-        pair(q[i], row[i], tail);
-        for (int s = 0; s < kSums; s++) tails[s][r] = tail[s];
-      }
+  for (long r = 0; r < n; r++) {
+    const float* row = x + r * stride;
+    Lanes a[kSums] = {}, b[kSums] = {};
+    float tail[kSums] = {};
+    long i = 0;
+    for (; i + 2 * kLanes <= d; i += 2 * kLanes) {
+      pair(load(q + i), load(row + i), a);
+      pair(load(q + i + kLanes), load(row + i + kLanes), b);
     }
-    for (int s = 0; s < kSums; s++) {
-      const Lanes total = row_totals(sums[s]) + load(tails[s]);
-      for (int r = 0; r < rows; r++) outs[s][r0 + r] = total[r];
-    }
+    for (; i + kLanes <= d; i += kLanes) pair(load(q + i), load(row + i), a);
+    for (; i < d; i++) pair(q[i], row[i], tail);
+    for (int s = 0; s < kSums; s++) outs[s][r] = sum_of_lanes(a[s] + b[s]) + tail[s];
   }
 }
 
@@ -158,6 +135,18 @@ static void scan_dots(const float* q, const float* x, long stride, long n, long 
     sums[0] += u * v;
     sums[1] += v * v;
   });
+}
+
+// values[r] = a lower bound of a distance from a row's product with the query and its squared length: minus the
+// product, or one minus the cosine, each less what rounding may have added to it; -infinity where the length is out of
+// range.
+static void bound_products(float* values, const float* squares, long n, const ProductBound& bound) {
+  for (long r = 0; r < n; r += kLanes) {
+    const Lanes square = load(squares + r), product = load(values + r), length = square_root(square) * bound.length;
+    const Lanes distance = bound.cosine ? 1.0f - product / length - bound.slack : -product - bound.slack * length;
+    const IntLanes in_range = (square > broadcast(bound.smallest)) & (square < broadcast(bound.largest));
+    store(values + r, in_range ? distance : broadcast(-__builtin_inff()));
+  }
 }
 
 // IEEE half to single precision. The exponent moves by a multiplication, which also normalises subnormal numbers.

@@ -53,6 +53,7 @@ def top_k(
     query_groups: Ids | None,
     database_groups: Ids | None,
     exclude_self: bool,
+    allowed: NDArray[np.bool_] | None,
     threads: int,
     encode: bool | None = None,
 ) -> tuple[Ids, NDArray[np.float64]]: ...

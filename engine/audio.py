@@ -105,6 +105,7 @@ class AudioReader:
     def __init__(self, source: _Recording, sample_rate: int | None, channel: int | None) -> None:
         self._source = source
         self._started = False
+        self._checks = True
         try:
             self.name = source.name
             self.label = source.label
@@ -136,7 +137,7 @@ class AudioReader:
         self._started = True
         self._source.close()
 
-    def blocks(self, n_samples: int) -> Iterator[NDArray[np.float32]]:
+    def blocks(self, n_samples: int, *, checked: bool = True) -> Iterator[NDArray[np.float32]]:
         """Give the waveform in blocks; joined, they are bit-equal for every ``n_samples``.
 
         Resampled audio has the whole number of samples that is nearest to ``n * sample_rate / source_rate``.
@@ -145,6 +146,9 @@ class AudioReader:
         ----------
         n_samples : int
             Length of each block; the last one may be shorter.
+        checked : bool
+            False where the reader of the blocks finds NaN and infinity by itself, and calls ``check_finite`` then:
+            audio that is not resampled is not searched for them.
 
         Yields
         ------
@@ -165,13 +169,15 @@ class AudioReader:
         if self._started:
             raise AudioError(f"expected to read {self._source.label} once, got a second reading; open it again")
         self._started = True
+        self._checks = checked or self.sample_rate != self._source_rate
         return _regrouped(self._resampled(), n_samples)
 
     def _mono(self) -> Iterator[NDArray[np.float32]]:
         position = 0
         while len(frames := self._source.read()):
             mono = _mean(frames) if self._channel is None else np.ascontiguousarray(frames[:, self._channel])
-            check_finite(mono, position, self._source_rate, self._source.label)
+            if self._checks:
+                check_finite(mono, position, self._source_rate, self._source.label)
             position += len(mono)
             yield mono
         if position == 0:

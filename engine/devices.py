@@ -10,12 +10,15 @@ import contextlib
 import ctypes
 import functools
 import io
+import logging
 import re
 import sys
 
 import onnxruntime
 
 from engine.errors import ConfigError
+
+logger = logging.getLogger("engine")
 
 CUDA_PROVIDER = "CUDAExecutionProvider"
 INSTALL_CUDA = "pip install 'sound-engine[cuda]'"
@@ -57,3 +60,9 @@ def missing_cuda_libraries() -> tuple[str, ...]:
     with contextlib.redirect_stdout(io.StringIO()) as report:
         onnxruntime.preload_dlls()
     return tuple(re.findall(r"Failed to load ([^\s:/]+):", report.getvalue()))
+
+
+@functools.cache
+def log_once(level: int, message: str) -> None:
+    """Log a message about a device, the first time that it is given."""
+    logger.log(level, message)

@@ -128,6 +128,7 @@ def topk(
     metric: Metric,
     *,
     exclude: Literal["self"] | tuple[ArrayLike, ArrayLike] | None = None,
+    allowed: ArrayLike | None = None,
     threads: int = 1,
 ) -> Neighbours:
     """Find the k nearest database rows of every query; exact, see the module's introduction.
@@ -145,6 +146,8 @@ def topk(
     exclude : "self", (query_groups, database_groups) or None
         "self": query i never finds database row i. Two arrays of integers, one per row (the clip or the recording a row
         comes from): a query never finds a row of its own group.
+    allowed : array of bool, shape (n,), optional
+        The database rows that may be found.
     threads : int
         At most this many threads.
 
@@ -156,9 +159,9 @@ def topk(
     Raises
     ------
     ConfigError
-        When a row is not finite, the sets differ in d, or `exclude` does not fit the rows.
+        When a row is not finite, the sets differ in d, or `exclude` or `allowed` does not fit the rows.
     TypeError
-        When an array is neither float32 nor float16, or groups are not integers.
+        When an array is neither float32 nor float16, groups are not integers, or `allowed` is not of truth values.
     """
     queries, database = _rows("queries", queries), _rows("database", database)
     _check(metric, threads, queries, database)
@@ -175,8 +178,9 @@ def topk(
             "pass groups instead"
         )
     exclude_self = exclude is not None and query_groups is None
+    mask = None if allowed is None else _mask(allowed, len(database))
     return Neighbours(
-        *_call(_kernels.top_k, queries, database, k, metric, query_groups, database_groups, exclude_self, threads)
+        *_call(_kernels.top_k, queries, database, k, metric, query_groups, database_groups, exclude_self, mask, threads)
     )
 
 
@@ -306,6 +310,15 @@ def _ids(name: str, ids: ArrayLike, n: int) -> NDArray[np.int64]:
     if array.shape != (n,):
         raise ConfigError(f"expected {name} of shape ({n},), one per row, got {array.shape}")
     return np.ascontiguousarray(array, np.int64)
+
+
+def _mask(allowed: ArrayLike, n: int) -> NDArray[np.bool_]:
+    array = np.asarray(allowed)
+    if array.dtype != np.bool_:
+        raise TypeError(f"expected allowed to be truth values, got {array.dtype}; pass a boolean array")
+    if array.shape != (n,):
+        raise ConfigError(f"expected allowed of shape ({n},), one per database row, got {array.shape}")
+    return np.ascontiguousarray(array)
 
 
 def _labels(name: str, labels: ArrayLike, n: int) -> NDArray[Any]:

@@ -22,6 +22,10 @@ class DeviceError(EngineError):
     """The requested device cannot run the model."""
 
 
+class DeviceMemoryError(DeviceError):
+    """The device has no memory left for this batch."""
+
+
 class ConfigError(EngineError, ValueError):
     """A setting is out of range or contradicts another one."""
 

@@ -24,11 +24,12 @@ from engine.session import Session
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from numpy.typing import NDArray
 
+    from engine.batch_sweep import BatchSweep
     from engine.card import ModelCard
 
 BLOCK_SAMPLES = 1 << 16
@@ -65,7 +66,8 @@ class Model:
         self._session = session
         self._network = Network(session, card)
         self._front_end = None if card.frontend is None else LogMel(card.frontend, warn_empty=False)
-        self._batches = self._network.takes_batches and session.device != "cpu"
+        self._on_device = session.device != "cpu"
+        self._batches = self._network.takes_batches and self._on_device
         self._plain = None if card.sample_rate is None else resolve(card, card.sample_rate, batches=self._batches)
 
     @classmethod
@@ -144,15 +146,22 @@ class Model:
         """Let go of the network and its memory; a call after that is a ModelError."""
         self._session.close()
 
-    def warmup(self) -> None:
-        """Run a window of silence, so that the first recording is no slower than the next ones.
+    @property
+    def batch_sweeps(self) -> tuple[BatchSweep, ...]:
+        """What ``batch_size="auto"`` has measured so far, one for each shape of window; empty on a CPU."""
+        return self._network.batch_sweeps
 
-        What a first call costs (memory to allocate, on a GPU algorithms to choose) is paid here.
+    def warmup(self, **options: Unpack[CallOptions]) -> None:
+        """Run windows of silence, so that the first recording is no slower than the next ones.
+
+        What a first call costs (memory to allocate, on a GPU algorithms to choose, with ``batch_size="auto"`` the
+        measurement) is paid here. ``options`` are those that calls will have.
         """
         if self.card.sample_rate is None:
             return
-        batch = (self._plain.batch_size if self._plain else 1) * self.card.hop + self.card.window
-        self((np.zeros(batch, np.float32), self.sample_rate))
+        resolved = self._resolved(self.sample_rate, options)
+        n_samples = (resolved.batch_size or 1) * resolved.hop + resolved.window
+        self((np.zeros(n_samples, np.float32), self.sample_rate), **options)
 
     def __call__(
         self,
@@ -185,7 +194,7 @@ class Model:
         with open_audio(source, sample_rate=rate, channel=channel) as reader:
             listener = self._listener(resolved, rate, reader.label)
             windows = []
-            for window in _heard(listener, reader.blocks(max(BLOCK_SAMPLES, resolved.window))):
+            for window in listener.hear(self._blocks(reader, resolved)):
                 windows.append(window)
                 if progress is not None:
                     progress(window.end_s)
@@ -221,7 +230,7 @@ class Model:
         """Yield the windows of a recording that is open at the model's rate; errors as for ``windows``."""
         resolved = self._resolved(self.sample_rate, options)
         listener = self._listener(resolved, self.sample_rate, reader.label)
-        yield from _heard(listener, reader.blocks(max(BLOCK_SAMPLES, resolved.window)))
+        yield from listener.hear(self._blocks(reader, resolved))
 
     def windowing(self, window_s: float | None = None, hop_s: float | None = None) -> tuple[int, int]:
         """Return window and hop in samples for what a call asks for; errors as for ``windows``."""
@@ -239,7 +248,7 @@ class Model:
             An option is out of range.
         """
         resolved = replace(self._resolved(self.sample_rate, options), batch_size=1)
-        return self._listener(resolved, self.sample_rate, "the stream")
+        return Listener(self._network, self._front_end, resolved, self.sample_rate, "the stream")
 
     def rows(self, rows: NDArray[np.float32], row_s: float | None = None, **options: Unpack[CallOptions]) -> Clip:
         """Return the outputs for a recording that is given as rows of embeddings, for a model that takes those.
@@ -272,7 +281,7 @@ class Model:
         values = _as_rows(rows)
         resolved = self._resolved(1 / row_s, options)
         listener = self._listener(resolved, 1 / row_s, "the given rows", values.shape[1])
-        return self._clip(None, tuple(_heard(listener, [values])), resolved)
+        return self._clip(None, tuple(listener.hear([values])), resolved)
 
     def check_options(self, options: CallOptions) -> None:
         """Raise a ConfigError where a call with these options would, before any audio is read."""
@@ -297,19 +306,22 @@ class Model:
             )
 
     def _listener(self, options: ResolvedOptions, rate: float, label: str, n_features: int | None = None) -> Listener:
-        return Listener(self._network, self._front_end, options, rate, label, n_features)
+        return Listener(
+            self._network, self._front_end, options, rate, label, ahead=self._on_device, n_features=n_features
+        )
+
+    def _blocks(self, reader: AudioReader, options: ResolvedOptions) -> Iterator[NDArray[np.float32]]:
+        # NaN and infinity that the front end notices anyway are not looked for before.
+        front_end = self.card.frontend
+        whole = self.card.pad in ("zeros", "repeat")
+        noticed = front_end is not None and whole and front_end.hears_all_of(options.window + self.card.input.context)
+        return reader.blocks(max(BLOCK_SAMPLES, options.window), checked=not noticed)
 
     def _clip(self, path: str | None, windows: tuple[Window, ...], options: ResolvedOptions) -> Clip:
         scores = reduced([window.scores for window in windows], self.card.reduce)
         embeddings = [window.embedding for window in windows if window.embedding is not None]
         embedding = mean_embedding(embeddings, normalised=self.card.embedding_normalised) if embeddings else None
         return Clip(path, windows[-1].end_s, scores, embedding, windows, options.labelling)
-
-
-def _heard(listener: Listener, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Window]:
-    for block in blocks:
-        yield from listener.push(block)
-    yield from listener.flush()
 
 
 def _as_rows(rows: Any) -> NDArray[np.float32]:

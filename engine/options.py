@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Windows in one call of a network on a GPU: enough to fill it, and one shape for which it is prepared once.
 GPU_BATCH = 16
+AUTO: Literal["auto"] = "auto"
+BatchSize: TypeAlias = int | Literal["auto"]
 
 
 class CallOptions(TypedDict, total=False):
@@ -31,9 +33,11 @@ class CallOptions(TypedDict, total=False):
     window_s, hop_s : float
         Length of a window and distance between two starts in seconds; the card's by default. A network of one fixed
         length takes no other window.
-    batch_size : int
-        Windows in one call of the network on a GPU, 16 by default. A CPU takes one at a time whatever is asked: batches
-        are no faster there, and so no window's scores depend on its neighbours.
+    batch_size : int or "auto"
+        Windows in one call of the network on a GPU, 16 by default. "auto" measures batches of 1, 2, 4 ... windows with
+        the first recording of two windows or more, as long as the GPU gets through more of them and has the memory, and
+        remembers what was best (``batch_sweeps``). A CPU takes one at a time whatever is asked: batches are no faster
+        there, and so no window's scores depend on its neighbours.
     top_k : int
         How many ``tags`` to give at most; all by default.
     threshold : float or Mapping from label to float
@@ -44,7 +48,7 @@ class CallOptions(TypedDict, total=False):
 
     window_s: float | None
     hop_s: float | None
-    batch_size: int | None
+    batch_size: BatchSize | None
     top_k: int | None
     threshold: Threshold | None
     labels_allow: Collection[str] | None
@@ -59,7 +63,8 @@ class ResolvedOptions:
     ----------
     window, hop : int
         In samples or rows.
-    batch_size : int
+    batch_size : int or None
+        None is what the network finds best.
     labelling : Labelling
     columns : ndarray of int, or None
         Which of the model's labels were asked for; None is all.
@@ -67,7 +72,7 @@ class ResolvedOptions:
 
     window: int
     hop: int
-    batch_size: int
+    batch_size: int | None
     labelling: Labelling
     columns: NDArray[np.intp] | None
 
@@ -79,7 +84,7 @@ def resolve(
     batches: bool,
     window_s: float | None = None,
     hop_s: float | None = None,
-    batch_size: int | None = None,
+    batch_size: BatchSize | None = None,
     top_k: int | None = None,
     threshold: Threshold | None = None,
     labels_allow: Collection[str] | None = None,
@@ -104,19 +109,26 @@ def resolve(
             f"expected hop_s to be at most the window, got {hop / rate:g} s for windows of {window / rate:g} s: sound "
             "between windows would be lost; lower hop_s"
         )
-    for name, value in (("batch_size", batch_size), ("top_k", top_k)):
-        if value is not None and (type(value) is not int or value < 1):
-            raise ConfigError(f"expected {name} to be a whole number from 1, got {value!r}; correct it")
+    for name, value, other in (("batch_size", batch_size, AUTO), ("top_k", top_k, None)):
+        if value is not None and value != other and (type(value) is not int or value < 1):
+            alternative = "" if other is None else f" or {other!r}"
+            raise ConfigError(f"expected {name} to be a whole number from 1{alternative}, got {value!r}; correct it")
     _check_threshold(card, threshold)
     columns = _columns(card, labels_allow, labels_deny)
     labels = card.labels if columns is None else tuple(card.labels[column] for column in columns)
     return ResolvedOptions(
         window=window,
         hop=hop,
-        batch_size=(batch_size or GPU_BATCH) if batches else 1,
+        batch_size=_windows_at_a_time(batch_size) if batches else 1,
         labelling=Labelling(labels, card.thresholds, top_k, threshold),
         columns=columns,
     )
+
+
+def _windows_at_a_time(batch_size: BatchSize | None) -> int | None:
+    if batch_size is None:
+        return GPU_BATCH
+    return None if batch_size == AUTO else batch_size
 
 
 def _count(name: str, seconds: Any, rate: float) -> int:

@@ -7,19 +7,17 @@ on a network of 2 ms, and burn up to twice the CPU time for it: cores that decod
 from __future__ import annotations
 
 import ctypes
-import functools
 import logging
 import os
 import re
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import onnxruntime
 
 from engine.device_buffers import DeviceBuffers
-from engine.devices import CUDA_PROVIDER, cuda_obstacle, parse_device
-from engine.errors import DeviceError, EngineError, ModelError
+from engine.devices import CUDA_PROVIDER, cuda_obstacle, log_once, parse_device
+from engine.errors import DeviceError, DeviceMemoryError, EngineError, ModelError
 from engine.graph_part import GraphPart, cut_graph
 from engine.precision import holds_float16
 from engine.threads import resolve_threads
@@ -29,14 +27,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-logger = logging.getLogger("engine")
-
 CUDA_OPTIONS = {
     # TensorFloat-32 keeps 10 bits of mantissa: too few to agree with the CPU.
     "use_tf32": "0",
     # The default measures every algorithm anew for each input shape.
     "cudnn_conv_algo_search": "HEURISTIC",
 }
+# How onnxruntime's arena, CUDA, cuBLAS and cuDNN, and the host say so.
+OUT_OF_MEMORY = re.compile(
+    r"failed to allocate|out of memory|alloc_?failed|bad allocation|bad_alloc|available memory", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,8 @@ class Session:
         if part is not None:
             model = cut_graph(model, part)
         self._runtime: Any = _open(model, parse_device(device), self.threads)
-        self._buffers = threading.local()
+        # Those that no thread uses at the moment.
+        self._buffers: list[DeviceBuffers] = []
         self.device = _device_of(self._runtime)
         try:
             self.inputs = tuple(Port(port.name, port.type, tuple(port.shape)) for port in self._runtime.get_inputs())
@@ -137,7 +138,8 @@ class Session:
         Raises
         ------
         ModelError, DeviceError
-            The network failed on this input, on the CPU or on another device.
+            The network failed on this input, on the CPU or on another device; a DeviceMemoryError where that has no
+            memory left.
         """
         if self._process != os.getpid():
             self._reopen()
@@ -148,14 +150,10 @@ class Session:
             if self.device == "cpu":
                 values: list[NDArray[Any]] = runtime.run(outputs, feeds)
                 return values
-            return self._buffers_of(runtime).run(outputs, feeds)
+            return self._run_on_device(runtime, outputs, feeds)
         except Exception as error:
             shapes = ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in feeds.items())
-            kind, remedy = (
-                (ModelError, "check the card against the network")
-                if self.device == "cpu"
-                else (DeviceError, f"check {self.device}, or use device='cpu'")
-            )
+            kind, remedy = self._blamed(error)
             failure = f"expected the network to run on {shapes}, onnxruntime failed: {_reason(error)}; {remedy}"
             raise kind(failure) from error
 
@@ -164,17 +162,30 @@ class Session:
         if self._process != os.getpid():
             self._abandon()
         self._runtime = None
-        self._buffers = threading.local()
+        self._buffers = []
 
     def __del__(self) -> None:
         if self._process != os.getpid():
             self._abandon()
 
-    def _buffers_of(self, runtime: Any) -> DeviceBuffers:
-        if not hasattr(self._buffers, "held"):
-            self._buffers.held = DeviceBuffers(runtime, self.device)
-        held: DeviceBuffers = self._buffers.held
-        return held
+    def _run_on_device(self, runtime: Any, outputs: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        free = self._buffers
+        try:
+            buffers = free.pop()
+        except IndexError:
+            buffers = DeviceBuffers(runtime, self.device)
+        values = buffers.run(outputs, feeds)
+        # Not after a failure: memory that was too large for the device is let go.
+        free.append(buffers)
+        return values
+
+    def _blamed(self, error: Exception) -> tuple[type[EngineError], str]:
+        """Return what kind of error a failed run is, and what to do about it."""
+        if self.device == "cpu":
+            return ModelError, "check the card against the network"
+        if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
+            return DeviceMemoryError, f"lower batch_size, free memory of {self.device}, or use device='cpu'"
+        return DeviceError, f"check {self.device}, or use device='cpu'"
 
     def _reopen(self) -> None:
         """Open the network anew in a forked process, where the threads of the one it came from do not exist."""
@@ -198,14 +209,14 @@ def _open(model: Path | bytes, device: str, threads: int) -> Any:
     if device != "auto":
         return _open_on_cuda(model, device, threads)
     if obstacle := cuda_obstacle(0):
-        _log_once(logging.INFO, f"device auto: cpu, because {obstacle}")
+        log_once(logging.INFO, f"device auto: cpu, because {obstacle}")
         return _open_on_cpu(model, threads)
     try:
         runtime = _open_on_cuda(model, "cuda:0", threads)
     except DeviceError as error:
-        _log_once(logging.WARNING, f"device auto: cpu, because {error}")
+        log_once(logging.WARNING, f"device auto: cpu, because {error}")
         return _open_on_cpu(model, threads)
-    _log_once(logging.INFO, "device auto: cuda:0, the first CUDA device")
+    log_once(logging.INFO, "device auto: cuda:0, the first CUDA device")
     return runtime
 
 
@@ -284,8 +295,3 @@ def _reason(error: Exception) -> str:
     text = re.sub(r"^/\S+:\d+ .*?\) (?=[A-Z])", "", text)
     text = text.strip().rstrip(".")
     return text if len(text) <= 200 else text[:197] + "..."
-
-
-@functools.cache
-def _log_once(level: int, message: str) -> None:
-    logger.log(level, message)

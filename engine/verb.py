@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
+    from engine.batch_sweep import BatchSweep
     from engine.card import ModelCard
     from engine.options import CallOptions
     from engine.results import Clip, Window
@@ -166,9 +167,12 @@ class Verb:
         """
         return WindowStream(self._model, sample_rate, channel, **options)
 
-    def warmup(self) -> None:
-        """Run a window of silence, so that the first recording is no slower than the next ones."""
-        self._model.warmup()
+    def warmup(self, **options: Unpack[CallOptions]) -> None:
+        """Run windows of silence, so that the first recording is no slower than the next ones.
+
+        With ``batch_size="auto"``, as for the calls that follow, the best size of batches on a GPU is measured here.
+        """
+        self._model.warmup(**options)
 
     def close(self) -> None:
         """Let go of the model and its memory; a call after that is a ModelError."""
@@ -196,6 +200,20 @@ class Verb:
     def threads(self) -> int:
         """How many threads one call may use."""
         return self._model.threads
+
+    @property
+    def batch_sweeps(self) -> tuple[BatchSweep, ...]:
+        """What ``batch_size="auto"`` has measured so far, one for each shape of window; empty on a CPU.
+
+        Examples
+        --------
+        >>> from engine import Tagger
+        >>> tagger = Tagger(device="cpu")
+        >>> tagger.warmup(batch_size="auto")
+        >>> tagger.batch_sweeps
+        ()
+        """
+        return self._model.batch_sweeps
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.card.name!r}, device={self.device!r}, threads={self.threads})"

@@ -107,8 +107,9 @@ class WindowCutter:
     def _filled(self) -> NDArray[np.float32]:
         whole = self._context + self._window
         if self._pad == "zeros":
-            samples = np.zeros((whole, *self._held[0].shape[1:]), np.float32)
+            samples = np.empty((whole, *self._held[0].shape[1:]), np.float32)
             np.concatenate(self._held, out=samples[: self._n_held])
+            samples[self._n_held :] = 0
             return samples
         samples = np.concatenate(self._held)
         if self._pad == "repeat":

@@ -238,8 +238,9 @@ class Fuzzer:
             query_groups = self.groups(len(queries)) if grouped else None
             database_groups = self.groups(len(database)) if grouped else None
             itself = self.chance(0.2)
+            allowed = self.random.random(len(database)) < 0.5 if self.chance(0.3) else None
             indices, distances = _kernels.top_k(
-                queries, database, k, metric, query_groups, database_groups, itself, threads, encode
+                queries, database, k, metric, query_groups, database_groups, itself, allowed, threads, encode
             )
         assert indices.shape == distances.shape == (len(queries), k)
         assert ((indices >= -1) & (indices < max(len(database), 1))).all()

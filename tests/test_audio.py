@@ -144,6 +144,14 @@ def test_16_bit_wav_equals_the_float_path():
     np.testing.assert_array_equal(load(wav(samples, subtype="PCM_16"))[0], load((samples, RATE))[0])
 
 
+def test_whoever_looks_for_bad_samples_may_have_them():
+    samples = np.array([0, np.nan, np.inf, 1], np.float32)
+    with open_audio((samples, 8000)) as reader:
+        np.testing.assert_array_equal(np.concatenate(list(reader.blocks(3, checked=False))), samples)
+    with open_audio((np.tile(samples, 1000), 8000), sample_rate=16000) as reader, pytest.raises(AudioError):
+        list(reader.blocks(3, checked=False))  # a resampler spreads them: they are looked for before
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("rate", [None, 5000])
 def test_a_sample_that_is_not_finite_is_named_by_its_place(tmp_path, value, rate):

@@ -170,6 +170,8 @@ def test_options_of_a_call_are_passed_on(engine, folder, model):
         (["--exclude-label", "high"], {"labels_deny": ["high"]}),
         (["--exclude-label", "high", "--top-k", 1], {"labels_deny": ["high"], "top_k": 1}),
         (["--threshold", 0.9, "--workers", 3, "--threads", 2], {"threshold": 0.9}),
+        (["--batch-size", 8], {"batch_size": 8}),
+        (["-b", "auto"], {"batch_size": "auto"}),
     ):
         got, want = record(*arguments), tagger("stereo.wav", **options)
         assert got["tags"] == [tag.to_dict() for tag in want.tags]
@@ -460,6 +462,8 @@ def test_models_and_devices_that_are_not_there(engine, folder, model, arguments,
         ["tag", "x", "--threshold", "nan"],
         ["tag", "x", "--threads", "0"],
         ["tag", "x", "--workers", "0"],
+        ["tag", "x", "--batch-size", "0"],
+        ["tag", "x", "--batch-size", "many"],
         ["tag", "x", "--channel", "-1"],
         ["tag", "x", "--hop-s", "soon"],
         ["tag", "x", "--merge-gap-s", "1"],

@@ -83,6 +83,28 @@ def test_update_info_verify_and_remove(library, sounds, engine):
     assert "match '*/rain.flac'" in err
 
 
+def test_candidates_from_faiss(library, sounds, engine):
+    pytest.importorskip("faiss")
+    query = sounds / "r" / "rain.flac"
+    code, out, err = engine("search", query, "--index", library, "-k", 2, "--approximate")
+    assert code == 0
+    assert "recall at 10: 1.000" in err
+    assert out == engine("search", query, "--index", library, "-k", 2)[1]
+    assert "recall" not in engine("search", query, "--index", library, "-k", 2, "--approximate")[2]
+    assert engine("index", "approximate", library)[:2] == (0, b"recall at 10: 1.000\n")
+
+
+def test_export_to_lancedb(library, engine, tmp_path):
+    lancedb = pytest.importorskip("lancedb")
+    code, out, _ = engine("index", "export", library, "--to", "lancedb", tmp_path / "lance")
+    assert (code, out.decode()) == (0, f"5 rows in {tmp_path / 'lance'}\n")
+    assert lancedb.connect(str(tmp_path / "lance")).open_table("items").count_rows() == 5
+    code, _, err = engine("index", "export", library, "--to", "lancedb", tmp_path / "lance")
+    assert code == 2
+    assert "--overwrite" in err
+    assert engine("index", "export", library, "--to", "lancedb", tmp_path / "lance", "--overwrite")[0] == 0
+
+
 def test_what_cannot_be_read_is_told_and_the_exit_code_is_3(sounds, tmp_path, engine):
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
     code, out, err = engine("index", "build", sounds, tmp_path / "bad.wav", "-o", tmp_path / "lib.index")

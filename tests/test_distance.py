@@ -91,6 +91,9 @@ def test_topk_is_a_float64_brute_force(sizes, d, metric, kind, k, seed):
     allowed = groups[0][:, None] != groups[1][None]
     found = topk(queries, database, k, metric, exclude=groups, threads=2)
     check_neighbours(found, queries, database, k, metric, allowed)
+    mask = rng.random(n) < 0.3
+    found = topk(queries, database, k, metric, exclude=groups, allowed=mask)
+    check_neighbours(found, queries, database, k, metric, allowed & mask)
 
 
 @settings(max_examples=60, deadline=None)
@@ -141,7 +144,7 @@ def test_pairwise_error(n_a, n_b, d, metric, kind, seed):
 
 # On processors without fast products of 8-bit integers encode=True changes nothing; these tests hold all the same.
 def always_encoded(queries, database, k, metric, exclude=(None, None), threads=1):
-    return Neighbours(*_kernels.top_k(queries, database, k, metric, *exclude, False, threads, encode=True))
+    return Neighbours(*_kernels.top_k(queries, database, k, metric, *exclude, False, None, threads, encode=True))
 
 
 def assert_same(found: Neighbours, want: Neighbours):
@@ -277,6 +280,7 @@ def test_everything_excluded():
         found = topk(queries, rows, 2, "euclidean", exclude=(np.zeros(len(queries), int), np.zeros(6, int)))
         assert (found.indices == -1).all()
         assert np.isposinf(found.distances).all()
+        assert (topk(queries, rows, 2, "cosine", allowed=np.zeros(6, bool)).indices == -1).all()
     assert np.isneginf(nearest_self(rows, 2, "inner_product", groups=np.zeros(6, int)).distances).all()
 
 
@@ -433,6 +437,8 @@ def test_rows_that_are_not_finite_are_named(bad, dtype):
         (lambda x: topk(x, x, 1, "manhattan"), ConfigError, "metric to be one of"),
         (lambda x: topk(x, x, 1, "cosine", threads=0), ConfigError, "threads"),
         (lambda x: topk(x, x, 1, "cosine", exclude="other"), ConfigError, "exclude"),
+        (lambda x: topk(x, x, 1, "cosine", allowed=np.ones(1, bool)), ConfigError, "allowed of shape"),
+        (lambda x: topk(x, x, 1, "cosine", allowed=np.ones(len(x), int)), TypeError, "allowed to be truth values"),
         (lambda x: topk(x[:2], x, 1, "cosine", exclude="self"), ConfigError, "as many queries"),
         (lambda x: topk(x, x, 1, "cosine", exclude=([0], [0])), ConfigError, "query_groups of shape"),
         (lambda x: nearest_self(x, 1, "cosine", groups=np.ones(5)), TypeError, "groups to be integers"),

@@ -13,6 +13,7 @@ import pytest
 
 from engine import Ranker, Tagger
 from engine.bench.clip import clip
+from engine.convert import convert_model
 from engine.verify import verify_model
 from tests.tiny_towers import save_towers
 
@@ -62,10 +63,27 @@ def test_tags_of_the_examples_are_those_of_the_cpu(tagger, on_cpu, name, request
     assert got.top(1)[0].label == want.top(1)[0].label
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 8, 64])
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 64, "auto"])
 def test_batches_change_nothing_beyond_the_tolerance(tagger, on_cpu, batch_size):
     source = (clip(60, 44100), 44100)
     assert_agree(tagger(source, batch_size=batch_size), on_cpu(source))
+
+
+def test_auto_finds_a_size_once(gpu):
+    tagger = Tagger(device=gpu)
+    for _ in range(2):
+        tagger((clip(60, 44100), 44100), batch_size="auto")
+    assert len(tagger.batch_sweeps) == (0 if gpu == "cpu" else 1)
+
+
+@pytest.mark.parametrize(("variant", "tolerance"), [("waveform", TOLERANCE), ("fp16", 0.02)])
+def test_variants_agree_with_the_model_on_the_cpu(gpu, on_cpu, tmp_path, variant, tolerance):
+    path = convert_model(None, variant, tmp_path).path
+    source = (clip(26, 44100), 44100)
+    got, want = Tagger(path, device=gpu)(source, batch_size=4), on_cpu(source)
+    assert len(got.windows) == len(want.windows)
+    for mine, other in zip(got.windows, want.windows, strict=True):
+        np.testing.assert_allclose(mine.scores, other.scores, atol=tolerance)
 
 
 def test_a_second_call_gives_the_bits_of_the_first(tagger):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from engine.card import ModelInput, ModelOutput, ModelOutputs, write_card
+from engine.errors import AudioError
 from engine.frontend import LogMel
 from engine.model import Model
 from engine.session import Session
@@ -167,3 +169,62 @@ def test_axes_of_the_log_mel_are_arranged(tmp_path):
     path = save(tmp_path / "turned.onnx", log_mel_network(axes), card)
     want = Model.open(save(tmp_path / "straight.onnx"), device="cpu")((NOISE, RATE))
     np.testing.assert_allclose(Model.open(path, device="cpu")((NOISE, RATE)).scores, want.scores, atol=1e-6)
+
+
+# Samples that are not finite
+
+
+@pytest.mark.parametrize("framing", ["center", "center_trimmed", "valid", "mirror"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"n_fft": 257, "win_length": 255},
+        {"hop_length": 170},
+        {"hop_length": 210},
+        {"window": "blackman", "log_range": 3.0},
+        {"preemphasis": 0.9, "preemphasis_scope": "clip"},
+    ],
+)
+def test_a_front_end_that_hears_every_sample_notices_a_bad_one_anywhere(changes, framing):
+    config = replace(FRONTEND, framing=framing, **changes)
+    log_mel = LogMel(config)
+    for n in (80, 170, 255, 340, 341, 401, 640):
+        noticed = [_notices(log_mel, n, place) for place in range(n)]
+        assert not config.hears_all_of(n) or all(noticed)
+
+
+def _notices(log_mel, n, place):
+    samples = np.zeros(n, np.float32)
+    samples[place] = np.nan if place % 2 else -np.inf
+    try:
+        log_mel(samples)
+    except AudioError:
+        return True
+    return False
+
+
+def test_the_shipped_model_hears_every_sample_of_its_windows():
+    card = Model.open(None, "cpu", 1).card
+    assert card.frontend.hears_all_of(card.window)
+    assert not card.frontend.hears_all_of(card.window - 1)
+
+
+@pytest.mark.parametrize("framing", ["center", "center_trimmed", "valid", "mirror"])
+@pytest.mark.parametrize("place", [0, 1, RATE // 2 - 1, RATE - 1, RATE, 2 * RATE + 1233, 2 * RATE + 1234])
+def test_a_bad_sample_is_named_whoever_notices_it(framing, place):
+    front_end = replace(FRONTEND, framing=framing)
+    card = log_mel_card(frontend=front_end)
+    model = Model(Session(write_card(log_mel_network(), card).SerializeToString(), device="cpu", threads=1), card)
+    samples = NOISE[: 2 * RATE + 1235].copy()
+    samples[place] = np.inf
+    with pytest.raises(AudioError, match=rf"got inf at sample {place} \({place / RATE:.6f} s\) of the given array"):
+        model((samples, RATE))
+
+
+def test_a_sample_too_large_to_square_is_named_by_its_window(tmp_path):
+    model = Model.open(save(tmp_path / "tiny.onnx"), device="cpu", threads=1)
+    samples = NOISE.copy()
+    samples[RATE] = 1e30
+    with pytest.raises(AudioError, match=r"the given array, window from 0\.500 s: expected samples whose square fits"):
+        model((samples, RATE))

@@ -62,8 +62,8 @@ LOST = "between windows would be lost; lower hop_s"
             {"window_s": 0.25, "hop_s": 0.5},
             "expected hop_s to be at most the window, got 0.5 s for windows of 0.25 s: sound " + LOST,
         ),
-        ({"batch_size": 0}, "expected batch_size to be a whole number from 1, got 0; correct it"),
-        ({"batch_size": 2.0}, "expected batch_size to be a whole number from 1, got 2.0; correct it"),
+        ({"batch_size": 0}, "expected batch_size to be a whole number from 1 or 'auto', got 0; correct it"),
+        ({"batch_size": 2.0}, "expected batch_size to be a whole number from 1 or 'auto', got 2.0; correct it"),
         ({"top_k": -3}, "expected top_k to be a whole number from 1, got -3; correct it"),
         ({"top_k": True}, "expected top_k to be a whole number from 1, got True; correct it"),
         (
@@ -205,6 +205,8 @@ def test_batch_sizes_are_for_gpus():
     assert resolved(batch_size=8).batch_size == resolved().batch_size == 1
     assert resolved(batches=True, batch_size=8).batch_size == 8
     assert resolved(batches=True).batch_size == GPU_BATCH
+    assert resolved(batches=True, batch_size="auto").batch_size is None
+    assert resolved(batch_size="auto").batch_size == 1
 
 
 def test_bits_do_not_depend_on_the_batch_size(tagger):

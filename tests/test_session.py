@@ -34,7 +34,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def log(caplog):
-    session_module._log_once.cache_clear()
+    session_module.log_once.cache_clear()
     caplog.set_level(logging.INFO, logger="engine")
     return caplog
 

@@ -13,7 +13,8 @@ def pyarrow() -> Any:
         import pyarrow as pa
     except ImportError as error:
         raise ConfigError(
-            "expected the package pyarrow, which archives are written with; pip install 'sound-engine[archive]'"
+            "expected the package pyarrow, which archives and indexes keep their tables with; "
+            "pip install 'sound-engine[archive]'"
         ) from error
     return pa
 

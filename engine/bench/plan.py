@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from engine.devices import cuda_obstacle, parse_device
 from engine.errors import ConfigError, DeviceError
+from engine.options import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from engine.options import BatchSize
 
 ALL_DEVICES = "all"
 
@@ -26,8 +29,9 @@ class Plan:
         "cpu", "cuda" and "cuda:N", or "all": everything that can run here.
     threads : tuple of int or None
         That a call may use; None is every CPU this process may use.
-    batches : tuple of int
-        Windows in a recording that is given with ``batch_size`` of the same number.
+    batches : tuple of int or "auto"
+        Windows in a recording that is given with ``batch_size`` of the same number; "auto" is the number that
+        ``batch_size="auto"`` finds best.
     durations_s : tuple of float
         Lengths of the clips in seconds.
     clients : tuple of int
@@ -50,7 +54,7 @@ class Plan:
     models: tuple[str | None, ...] = (None,)
     devices: tuple[str, ...] = (ALL_DEVICES,)
     threads: tuple[int | None, ...] = (None,)
-    batches: tuple[int, ...] = ()
+    batches: tuple[BatchSize, ...] = ()
     durations_s: tuple[float, ...] = (10.0,)
     clients: tuple[int, ...] = ()
     stages: bool = False
@@ -62,7 +66,8 @@ class Plan:
         for name in ("models", "devices", "threads", "durations_s"):
             if not getattr(self, name):
                 raise ConfigError(f"expected at least one of {name}, got none; leave {name} out for the default")
-        counts = [(name, number) for name in ("batches", "clients") for number in getattr(self, name)]
+        counts = [("batches", size) for size in self.batches if size != AUTO]
+        counts += [("clients", number) for number in self.clients]
         counts += [("repeats", self.repeats), ("cold", self.cold + 1)]
         for name, number in counts:
             if number < 1:

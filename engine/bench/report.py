@@ -133,6 +133,8 @@ class Report:
     memory : tuple of Memory
     skipped : tuple of str
         What ``device="all"`` left out, and why.
+    batch_sweeps : tuple of dict
+        What ``batch_size="auto"`` measured on a device, and for which model and threads; see ``BatchSweep``.
     """
 
     created: str
@@ -143,6 +145,7 @@ class Report:
     rows: tuple[Row, ...]
     memory: tuple[Memory, ...] = ()
     skipped: tuple[str, ...] = field(default=())
+    batch_sweeps: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> str:
         """Return the report as JSON text that ``read_report`` reads back."""
@@ -176,6 +179,7 @@ def read_report(path: Path) -> Report:
             rows=tuple(map(_row, values["rows"])),
             memory=tuple(Memory(**item | {"peak_bytes": tuple(item["peak_bytes"])}) for item in values["memory"]),
             skipped=tuple(values["skipped"]),
+            batch_sweeps=tuple(values.get("batch_sweeps", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"expected a whole report of engine bench, {path} is damaged: {error!r}; {advice}") from error

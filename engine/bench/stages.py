@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 
 from engine.audio import load
 from engine.bench.clip import ENCODINGS, clip, encoded, recording_rate
 from engine.bench.sampling import Repeated
+from engine.device_buffers import DeviceInputs
 from engine.frontend import LogMel
 from engine.model import Model
 from engine.network import Network
@@ -134,16 +134,13 @@ def windows_per_run(model: StagedModel, samples: NDArray[np.float32], batch_size
 
 def copy_to_device(fed: Sequence[tuple[int, ...]], device: str) -> Probe:
     """Return what measures the copies of a call's inputs to a device, given the shapes that went into the network."""
-    kind, _, index = device.partition(":")
-    pairs = [
-        (onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, kind, int(index or 0)), shape)
-        for shape in fed
-    ]
-    copies = [(held, np.zeros(shape, np.float32)) for held, shape in pairs]
+    inputs = DeviceInputs(device)
+    # Each run by a name of its own, since memory is kept for one shape by name.
+    arrays = {str(number): np.zeros(shape, np.float32) for number, shape in enumerate(fed)}
 
     def copy() -> None:
-        for held, array in copies:
-            held.update_inplace(array)
+        for name, array in arrays.items():
+            inputs.put(name, array)
 
     return Repeated("host-to-device", copy)
 

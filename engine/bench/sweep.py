@@ -19,6 +19,7 @@ from engine.bench.report import Memory, Report, Row
 from engine.bench.sampling import BLOCKS, Repeated, take_turns
 from engine.bench.stages import StagedModel, stage_probes, windows_per_run
 from engine.errors import DeviceError, ModelError
+from engine.options import AUTO
 from engine.registry import find_model
 from engine.threads import resolve_threads
 from engine.verb import Verb
@@ -55,6 +56,7 @@ def run_plan(plan: Plan, progress: Callable[[str], object] | None = None) -> Rep
     at_start = machine()
     rows: list[Row] = []
     memory: list[Memory] = []
+    sweeps: list[dict[str, Any]] = []
     for (path, description), device in product(models, devices):
         for threads in dict.fromkeys(map(resolve_threads, plan.threads)):
             if progress is not None:
@@ -69,6 +71,8 @@ def run_plan(plan: Plan, progress: Callable[[str], object] | None = None) -> Rep
                 break
             with verb:
                 rows += _warm_rows(plan, path, verb)
+                setting = {"model": verb.card.name, "device": verb.device, "threads": verb.threads}
+                sweeps += [setting | sweep.to_dict() for sweep in verb.batch_sweeps]
             cold, peaks = _cold_rows(plan, path, verb)
             rows += cold
             memory += peaks
@@ -81,6 +85,7 @@ def run_plan(plan: Plan, progress: Callable[[str], object] | None = None) -> Rep
         rows=tuple(rows),
         memory=tuple(memory),
         skipped=tuple(skipped),
+        batch_sweeps=tuple(sweeps),
     )
 
 
@@ -102,6 +107,7 @@ def _described(models: Sequence[str | None]) -> list[tuple[Path, dict[str, Any]]
 def _description(path: Path, card: ModelCard) -> dict[str, Any]:
     if card.sample_rate is None:
         raise ModelError(f"expected a model that takes sound, {card.name!r} takes rows of embeddings; leave it out")
+    made_from = (card.metrics or {}).get("made_from")
     with path.open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()
     return {
@@ -114,6 +120,7 @@ def _description(path: Path, card: ModelCard) -> dict[str, Any]:
         "recording_rate": recording_rate(card.sample_rate),
         "window_s": card.window / card.sample_rate,
         "hop_s": card.hop / card.sample_rate,
+        "made_from_sha256": made_from.get("model_sha256") if isinstance(made_from, dict) else None,
     }
 
 
@@ -132,7 +139,7 @@ def _warm_rows(plan: Plan, path: Path, verb: Verb) -> list[Row]:
             staged = opened.enter_context(StagedModel.open(path, verb.device, verb.threads))
             for seconds in plan.durations_s if plan.stages else ():
                 work += [(probe, 1, seconds, None) for probe in stage_probes(staged, seconds)]
-            for count in plan.batches:
+            for count in _batch_sizes(plan, verb):
                 seconds = (card.window + (count - 1) * card.hop) / rate
                 samples = clip(seconds, rate)
                 batch = partial(verb, (samples, rate), batch_size=count)
@@ -143,6 +150,14 @@ def _warm_rows(plan: Plan, path: Path, verb: Verb) -> list[Row]:
         for (_, count, seconds, per_run), measures in zip(work, taken, strict=True)
         for samples in measures
     ]
+
+
+def _batch_sizes(plan: Plan, verb: Verb) -> list[int]:
+    """Return the sizes that are asked for, without doubles; the best one is measured first."""
+    if AUTO in plan.batches:
+        verb.warmup(batch_size=AUTO)
+    best = verb.batch_sweeps[0].size if verb.batch_sweeps else 1
+    return list(dict.fromkeys(best if size == AUTO else size for size in plan.batches))
 
 
 def _cold_rows(plan: Plan, path: Path, verb: Verb) -> tuple[list[Row], list[Memory]]:

@@ -6,6 +6,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from engine.bench.choice import variant_lines
 from engine.bench.summary import NOISY_SPREAD, PERCENTILES, repeats_for
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def report_text(report: Report) -> str:
         memory = f", at most {max(peaks[setting]) / 1e6:.0f} MB of memory" if peaks.get(setting) else ""
         lines += ["", f"{model} on {device}, {threads} thread{'s' * (threads > 1)}{memory}; milliseconds"]
         lines += columns([HEADER, *map(_cells, rows)])
-    lines += ["", *_footnotes(report)]
+    lines += ["", *_footnotes(report), *variant_lines(report)]
     lines += [f"skipped {reason}" for reason in report.skipped]
     return "\n".join(lines) + "\n"
 
@@ -111,3 +112,10 @@ def _footnotes(report: Report) -> Iterator[str]:
     if any(None in summary.percentiles.values() for summary in summaries):
         needed = ", ".join(f"{repeats_for(q)} for p{q}" for q in PERCENTILES if q > 50)
         yield f"-: too few repeats, it takes {needed}"
+    for sweep in report.batch_sweeps:
+        rates = ", ".join(f"{trial['size']}: {trial['windows_per_s']:.4g}" for trial in sweep["trials"])
+        yield (
+            f"batch_size='auto' for {sweep['model']} on {sweep['device']}, {sweep['threads']} thread"
+            f"{'s' * (sweep['threads'] > 1)}: {sweep['size']} at a time (windows per second for {rates}; "
+            f"{sweep['ended']})"
+        )

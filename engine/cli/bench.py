@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.bench.report import Report
+    from engine.options import BatchSize
 
 REGRESSED = 1
 
@@ -30,6 +31,14 @@ def _numbers(kind: type[int | float]) -> Callable[[click.Context, click.Paramete
             raise click.BadParameter(f"expected {what} with commas between them, got {text!r}; correct it") from None
 
     return read
+
+
+def _batches(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[BatchSize, ...] | None:
+    """Read whole numbers with commas between them, among which may be "auto"."""
+    if text is None:
+        return None
+    read = _numbers(int)
+    return tuple("auto" if part == "auto" else read(context, parameter, part)[0] for part in text.split(","))
 
 
 def _percentage(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
@@ -67,7 +76,7 @@ MAX_REGRESS = click.option(
 @click.argument("models", metavar="[MODEL...]", nargs=-1)
 @click.option("--device", metavar="DEVICES", default="all", show_default=True, help="cpu, cuda:0 and so on, or all.")
 @click.option("--threads", metavar="NUMBERS", callback=COUNTS, help="CPUs that a call may use.  [default: all]")
-@click.option("--batch", metavar="NUMBERS", callback=COUNTS, help="Windows in a batch, such as 1,8,32.")
+@click.option("--batch", metavar="NUMBERS", callback=_batches, help="Windows in a batch, such as 1,8,32,auto.")
 @click.option(
     "--duration", metavar="SECONDS", callback=SECONDS, default="10", show_default=True, help="Length of clips."
 )
@@ -86,7 +95,7 @@ def bench(  # noqa: PLR0913  (one for each option)
     models: tuple[str, ...],
     device: str,
     threads: tuple[int, ...] | None,
-    batch: tuple[int, ...] | None,
+    batch: tuple[BatchSize, ...] | None,
     duration: tuple[float, ...],
     stages: bool,
     clients: tuple[int, ...] | None,
@@ -108,7 +117,7 @@ def bench(  # noqa: PLR0913  (one for each option)
     Examples:
       engine bench
       engine bench --stages --threads 1,2 --duration 1,5,10 -o report.json
-      engine bench esc10 mine.onnx --device cpu,cuda:0 --batch 1,8,32 --plot latency.png
+      engine bench esc10 mine.onnx --device cpu,cuda:0 --batch 1,8,32,auto --plot latency.png
       engine bench --clients 1,2,4,8
       engine bench --baseline report.json --max-regress 5%
       engine bench compare before.json after.json --max-regress 5%

@@ -90,23 +90,23 @@ def search(  # noqa: PLR0913 - one for each option
         asked = [from_microphone(record)]
     embedder = None if model is None else Embedder(model, threads=threads)
     with Index.open(folder, embedder) as index, open_output(output, overwrite) as stream:
-        found = [
-            index.search(
-                query,
-                k,
-                offset=offset,
-                filters=Filters(**filters),
-                positives=positives,
-                negatives=negatives,
-                refine=refine,
-                per_recording=per_recording,
-                collapse=collapse,
-                target=target,
-                approximate=approximate,
-                threads=threads,
-            )
-            for query in asked or [None]
-        ]
+        if approximate and not index.has_approximate:
+            recall = index.build_approximate()
+            click.echo(f"built the faiss file of {folder}: recall at 10: {recall:.3f}", err=True)
+        found = index.search_many(
+            asked or [None],
+            k,
+            offset=offset,
+            filters=Filters(**filters),
+            positives=positives,
+            negatives=negatives,
+            refine=refine,
+            per_recording=per_recording,
+            collapse=collapse,
+            target=target,
+            approximate=approximate,
+            threads=threads,
+        )
         names = ["microphone"] if record is not None else [str(query) for query in queries or positives[:1]]
         stream.write(_written(format_, names, found).encode())
         stream.flush()

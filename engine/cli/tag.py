@@ -36,6 +36,14 @@ def _none_for_none_given(
     return values or None
 
 
+def _batch_size(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | str | None:
+    if value is None or value == "auto":
+        return value
+    if value.isascii() and value.isdigit() and int(value) > 0:
+        return int(value)
+    raise click.BadParameter(f"expected a whole number from 1 or auto, got {value!r}; correct it")
+
+
 @click.command()
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--model", metavar="NAME|PATH", help="A shipped model, or an .onnx file with a card.")
@@ -92,6 +100,13 @@ def _none_for_none_given(
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPUs to use.  [default: all]")
 @click.option(
     "--workers", metavar="N", type=click.IntRange(min=1), help="Recordings in work at a time.  [default: as --threads]"
+)
+@click.option(
+    "-b",
+    "--batch-size",
+    metavar="N|auto",
+    callback=_batch_size,
+    help="Windows at a time on a GPU; auto measures what is best.  [default: 16]",
 )
 @click.option("--quiet", is_flag=True, help="No progress bar, no word on the device.")
 def tag(  # noqa: PLR0913 - one for each option that is not the batch's

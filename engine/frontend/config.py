@@ -147,6 +147,20 @@ class FrontendConfig:
             return (n_samples + self.hop_length // 2) // self.hop_length
         return 0 if n_samples < self.win_length else 1 + (n_samples - self.win_length) // self.hop_length
 
+    def hears_all_of(self, n_samples: int) -> bool:
+        """Return whether each of ``n_samples`` is in a frame, so that one that is not finite cannot go unnoticed."""
+        first = {
+            "center": (self.n_fft - self.win_length) // 2 - self.n_fft // 2,
+            "center_trimmed": (self.n_fft - self.win_length) // 2 - self.n_fft // 2,
+            "mirror": self.hop_length // 2 - self.win_length // 2,
+            "valid": 0,
+        }[self.framing]
+        n_frames = self.n_frames(n_samples)
+        end = first + (n_frames - 1) * self.hop_length + self.win_length
+        if self.preemphasis_scope == "clip":  # which looks one sample ahead
+            end += 1
+        return n_frames > 0 and first <= 0 and self.hop_length <= self.win_length and end >= n_samples
+
     def n_samples(self, n_frames: int) -> int:
         """Return the length of the shortest input that gives ``n_frames`` frames or more.
 

@@ -4,9 +4,9 @@
 >>> hits = Index.open("lib.index").search("hum.wav", k=5)  # doctest: +SKIP
 """
 
+from engine.index.filters import Filters
 from engine.index.hits import Hit
 from engine.index.index import Index
 from engine.index.keep import Change
-from engine.index.search import Filters
 
 __all__ = ["Change", "Filters", "Hit", "Index"]

@@ -1,12 +1,12 @@
 """When exact search is outgrown: candidates from a faiss file beside the vectors, ranked exactly afterwards.
 
-The file is an inverted list of 8-bit codes (IVF-SQ8), about a quarter of the vectors' size. It can be thrown away and
-built again at any time, and is built again when the vectors have changed.
+The file is an inverted list of 8-bit codes (IVF-SQ8), about a quarter of the vectors' size, named by the vectors' hash:
+that of other vectors is never taken. It can be thrown away, and is built again when it is missing.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,13 @@ from engine.distance import topk
 from engine.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from engine.index.contents import Contents
 
-NAME, ABOUT = "approximate.faiss", "approximate.json"
+PATTERN = "approximate-*.faiss"
 # Lists that a query looks into, as a share; candidates for each hit that is asked for, and at least.
 _PROBED, _CANDIDATES, _LEAST = 1 / 8, 10, 200
 _TRAINING_PER_LIST = 64
@@ -50,18 +52,19 @@ def build(index: Contents) -> float:
         made.add(np.ascontiguousarray(vectors[start : start + (1 << 16)]))
     made.nprobe = max(1, round(n_lists * _PROBED))
     recall = _recall(index, made, generator)
-    with writing(index.folder):
-        with replace_path(index.folder / NAME) as path:
-            faiss.write_index(made, str(path))
-        with replace_path(index.folder / ABOUT) as path:
-            path.write_text(json.dumps({"vectors_sha256": header.vectors_sha256, "recall": recall}))
+    with writing(index.folder), replace_path(file_of(index)) as path:
+        faiss.write_index(made, str(path))
+    for other in index.folder.glob(PATTERN):
+        if other != file_of(index):
+            with contextlib.suppress(OSError):  # a reader on Windows holds it; the next build removes it
+                other.unlink()
     return recall
 
 
 def candidates(
     index: Contents, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
 ) -> NDArray[np.int64]:
-    """Return items among which the k nearest ones are expected, ascending; a stale file is built again.
+    """Return items among which the k nearest ones are expected, ascending; the file is built where there is none.
 
     Raises
     ------
@@ -69,19 +72,15 @@ def candidates(
         As ``build``.
     """
     faiss = _faiss()
-    if not is_current(index):
+    if not file_of(index).exists():
         build(index)
-    made = faiss.read_index(str(index.folder / NAME), faiss.IO_FLAG_MMAP)
+    made = faiss.read_index(str(file_of(index)), faiss.IO_FLAG_MMAP)
     return _found(made, vector, max(_LEAST, _CANDIDATES * k), allowed)
 
 
-def is_current(index: Contents) -> bool:
-    """Return whether there is a faiss file of the present vectors."""
-    try:
-        about = json.loads((index.folder / ABOUT).read_text())
-    except (OSError, ValueError):
-        return False
-    return (index.folder / NAME).exists() and about.get("vectors_sha256") == index.header.vectors_sha256
+def file_of(index: Contents) -> Path:
+    """Return the faiss file of the present vectors, which may not be there."""
+    return index.folder / PATTERN.replace("*", index.header.vectors_sha256[:16])
 
 
 def _found(made: Any, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:

@@ -75,21 +75,24 @@ def _header(settings: ArchiveSettings) -> Header:
 def _items(folder: Path) -> Iterator[Any]:
     pa, archive = pyarrow(), open_archive(folder)
     columns = ("file_id", "uri", "duration_s", "size", "sha256")
-    files = {row["file_id"]: row for batch in archive.files(columns) for row in batch.to_pylist()}
+    batches = [pa.Table.from_batches([batch]) for batch in archive.files(columns)]
+    files = pa.concat_tables(batches).combine_chunks() if batches else None
     for batch in archive.windows(("file_id", "start_s", "end_s")):
-        of = [files[file_id] for file_id in batch["file_id"].to_pylist()]
+        assert files is not None
+        of = files.take(pa.compute.index_in(batch["file_id"], value_set=files["file_id"].combine_chunks()))
+        n = len(batch)
         values = {
-            "path": [row["uri"] for row in of],
+            "path": of["uri"],
             "start_s": batch["start_s"],
             "end_s": batch["end_s"],
             "recording_id": batch["file_id"],
-            "duration_s": [row["duration_s"] for row in of],
-            "tags": [[]] * len(of),
-            "size": [row["size"] for row in of],
-            "mtime_ns": [None] * len(of),
-            "sha256": [row["sha256"] for row in of],
+            "duration_s": of["duration_s"],
+            "tags": pa.array([[]], pa.list_(pa.string())).take(pa.array(np.zeros(n, np.int64))),
+            "size": of["size"],
+            "mtime_ns": pa.nulls(n, pa.int64()),
+            "sha256": of["sha256"],
         }
-        yield pa.table(values, schema=schema())
+        yield pa.table(values).cast(schema())
 
 
 def _vectors(folder: Path) -> Iterator[NDArray[np.float32]]:

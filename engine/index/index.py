@@ -15,16 +15,18 @@ from engine.archive.durable import writing
 from engine.embedder import Embedder
 from engine.errors import ConfigError
 from engine.index.approximate import build as build_approximate
+from engine.index.approximate import file_of
 from engine.index.check import verify
 from engine.index.contents import Contents
 from engine.index.encode import encode
 from engine.index.export import to_lancedb
+from engine.index.filters import Filters
 from engine.index.gather import gathered
 from engine.index.items import schema
 from engine.index.keep import Change, bring_up_to_date
 from engine.index.layout import check_model, header_for, write_version
 from engine.index.query import Query, unit
-from engine.index.search import Filters, ranked
+from engine.index.search import ranked
 from engine.index.sources import known_sources
 from engine.scan import find_audio
 
@@ -199,13 +201,17 @@ class Index:
         there = [name for name in self.header.inputs if Path(name).exists()]
         patterns = [name for name in self.header.inputs if glob.has_magic(name) and glob.glob(name, recursive=True)]  # noqa: PTH207
         change = bring_up_to_date(
-            self._contents, self.embedder, find_audio(dict.fromkeys([*there, *patterns])), (), progress
+            self._contents,
+            self.embedder,
+            find_audio(dict.fromkeys([*there, *patterns])),
+            (),
+            progress,
+            all_of_them=True,
         )
-        gone = tuple(path for path in known_sources(self.items) if not Path(path).exists())
         if not prune:
-            return replace(change, missing=gone)
-        self._contents.drop(gone)
-        return replace(change, removed=gone)
+            return change
+        self._contents.drop(change.missing)
+        return replace(change, removed=change.missing, missing=())
 
     def remove(self, patterns: Iterable[str]) -> tuple[str, ...]:
         """Remove the recordings whose paths match, and return them; a ConfigError where a pattern matches none."""
@@ -275,23 +281,38 @@ class Index:
         AudioError
             A query that cannot be read.
         """
-        made = Query.of(self._contents, self.vector_of, query, positives=positives, negatives=negatives, refine=refine)
-        return ranked(
-            self._contents,
-            made,
+        return self.search_many(
+            [query],
             k,
             offset=offset,
-            filters=filters or Filters(),
+            filters=filters,
+            positives=positives,
+            negatives=negatives,
+            refine=refine,
             per_recording=per_recording,
             collapse=collapse,
             target=target,
             approximate=approximate,
             threads=threads,
-        )
+        )[0]
 
-    def search_many(self, queries: Sequence[Any], k: int = 10, **options: Any) -> list[list[Hit]]:
-        """Return the hits of several queries, each as from ``search``."""
-        return [self.search(query, k, **options) for query in queries]
+    def search_many(
+        self,
+        queries: Sequence[Any],
+        k: int = 10,
+        *,
+        filters: Filters | None = None,
+        positives: Sequence[Any] = (),
+        negatives: Sequence[Any] = (),
+        refine: str = "rocchio",
+        **options: Any,
+    ) -> list[list[Hit]]:
+        """Return the hits of several queries, each as from ``search``, in one pass over the vectors."""
+        made = [
+            Query.of(self._contents, self.vector_of, query, positives=positives, negatives=negatives, refine=refine)
+            for query in queries
+        ]
+        return ranked(self._contents, made, k, filters=filters or Filters(), **options)
 
     def vector_of(self, query: Any) -> NDArray[np.float32]:
         """Return the vector of a recording, of an item (its number), or a vector itself, as the index keeps them."""
@@ -314,6 +335,11 @@ class Index:
     def verify(self) -> None:
         """Read every byte; an ArchiveError where a file was changed, or a vector is not one that the index keeps."""
         verify(self._contents)
+
+    @property
+    def has_approximate(self) -> bool:
+        """Whether there is a faiss file of the present vectors; a search builds it where there is none."""
+        return file_of(self._contents).exists()
 
     def build_approximate(self) -> float:
         """Build the faiss file beside the vectors, and return its recall at 10 after exact ranking.

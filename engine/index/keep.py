@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from engine.index.sources import known_sources, work_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     from engine.index.contents import Contents
 
@@ -26,7 +26,7 @@ class Change:
     Attributes
     ----------
     added, changed, removed, missing : tuple of str
-        Paths; missing ones are no longer there and were kept.
+        Paths; missing ones are no longer there and were kept (of ``update``; ``add`` does not look for them).
     n_unchanged : int
         Those that were not read again.
     failed : tuple of (path, sentence)
@@ -47,13 +47,18 @@ def bring_up_to_date(
     paths: Iterable[Path],
     tags: Sequence[str] | Callable[[str], Sequence[str]],
     progress: Callable[[int], object] | None,
+    *,
+    all_of_them: bool = False,
 ) -> Change:
     """Embed the files that are new or have changed; parameters as for ``Index.add``.
 
-    What could not be embedded keeps the items that it had.
+    What could not be embedded keeps the items that it had. Where the files are all that there should be, the other
+    recordings of the index are looked for.
     """
     known, n_before = known_sources(contents.items), contents.n_appended
     work = work_for(paths, known, tags)
+    others = known.keys() - work.seen if all_of_them else ()
+    missing = tuple(sorted(name for name in others if not Path(name).exists()))
     contents.touch(work.touched)
     added: list[str] = []
     changed: list[str] = []
@@ -71,4 +76,4 @@ def bring_up_to_date(
         if progress is not None:
             progress(n_done)
     contents.drop(changed, n_before)
-    return Change(tuple(added), tuple(changed), n_unchanged=work.n_unchanged, failed=tuple(work.failed))
+    return Change(tuple(added), tuple(changed), (), missing, work.n_unchanged, tuple(work.failed))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.archive.arrow import pyarrow
-from engine.distance import Metric, pairwise, topk
+from engine.distance import pairwise, topk
 from engine.errors import ConfigError
 from engine.index.approximate import candidates
 from engine.index.hits import Hit
@@ -17,120 +16,82 @@ from engine.index.hits import Hit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from engine.distance import Metric
     from engine.index.contents import Contents
+    from engine.index.filters import Filters
     from engine.index.query import Query
 
+# Items, nearest first, and their scores.
+Found = tuple[NDArray[np.int64], NDArray[np.float64]]
 # How many times more neighbours are looked at where caps and near-duplicates may leave some out.
 _MORE = 4
 _BLOCK = 65_536
 
 
-@dataclass(frozen=True)
-class Filters:
-    """Which items may be found; what is not given allows all.
-
-    Attributes
-    ----------
-    tags : sequence of str
-        At least one of them.
-    without_tags : sequence of str
-        None of them.
-    paths, without_paths : sequence of str
-        Patterns with ``*`` and ``?`` for the whole path: one of the first, none of the second.
-    min_duration_s, max_duration_s : float or None
-        Of the recording.
-    exclude_same_recording : bool
-        Leave out the recordings that the query or an example was cut from: the same item's, path's or bytes'.
-    """
-
-    tags: Sequence[str] = field(default=())
-    without_tags: Sequence[str] = field(default=())
-    paths: Sequence[str] = field(default=())
-    without_paths: Sequence[str] = field(default=())
-    min_duration_s: float | None = None
-    max_duration_s: float | None = None
-    exclude_same_recording: bool = False
-
-    def allowed(self, items: Any, recordings: Sequence[int]) -> NDArray[np.bool_] | None:
-        """Return which items may be found, shape (n_items,); None where all may.
-
-        Parameters
-        ----------
-        items : pyarrow.Table
-        recordings : sequence of int
-            Those of the query.
-        """
-        if self == Filters(exclude_same_recording=self.exclude_same_recording) and not (
-            self.exclude_same_recording and recordings
-        ):
-            return None
-        compute = pyarrow().compute
-        allowed = np.ones(len(items), bool)
-        if self.tags or self.without_tags:
-            holds = _holders(items)
-            if self.tags:
-                allowed &= np.isin(np.arange(len(items)), [row for tag in self.tags for row in holds.get(tag, ())])
-            allowed[[row for tag in self.without_tags for row in holds.get(tag, ())]] = False
-        if self.paths or self.without_paths:
-            coded = items["path"].combine_chunks().dictionary_encode()
-            names = coded.dictionary.to_pylist()
-            fits = [
-                (not self.paths or any(fnmatch(name, pattern) for pattern in self.paths))
-                and not any(fnmatch(name, pattern) for pattern in self.without_paths)
-                for name in names
-            ]
-            allowed &= np.array(fits, bool)[np.asarray(coded.indices)]
-        duration = np.asarray(items["duration_s"])
-        if self.min_duration_s is not None:
-            allowed &= duration >= self.min_duration_s
-        if self.max_duration_s is not None:
-            allowed &= duration <= self.max_duration_s
-        if self.exclude_same_recording and recordings:
-            own = compute.is_in(items["recording_id"], value_set=pyarrow().array(recordings, pyarrow().int64()))
-            allowed &= ~np.asarray(own)
-        return None if allowed.all() else allowed
-
-
 def ranked(
     index: Contents,
-    query: Query,
+    queries: Sequence[Query],
     k: int,
     *,
-    offset: int,
     filters: Filters,
-    per_recording: int | None,
-    collapse: float | None,
-    target: float | None,
-    approximate: bool,
-    threads: int,
-) -> list[Hit]:
-    """Return hits ``offset + 1`` to ``offset + k``; parameters and errors as for ``Index.search``."""
+    offset: int = 0,
+    per_recording: int | None = None,
+    collapse: float | None = None,
+    target: float | None = None,
+    approximate: bool = False,
+    threads: int = 1,
+) -> list[list[Hit]]:
+    """Return hits ``offset + 1`` to ``offset + k`` of each query; parameters and errors as for ``Index.search``."""
     for name, value, least in (("k", k, 0), ("offset", offset, 0), ("per_recording", per_recording, 1)):
         if value is not None and value < least:
             raise ConfigError(f"expected {name} of at least {least}, got {value}; change it")
     if approximate and target is not None:
         raise ConfigError("expected approximate or target, got both; an approximate search finds the nearest only")
+    if approximate and any(query.metric != index.header.metric for query in queries):
+        raise ConfigError("expected refine='rocchio' with an approximate search, got 'probe'; leave out one of them")
     vectors, items = index.vectors, index.items
-    allowed = filters.allowed(items, query.recordings)
-    n_allowed = len(items) if allowed is None else int(np.count_nonzero(allowed))
-    wanted = min(offset + k, n_allowed)
+    may_be_found = MayBeFound(filters, items)
     chosen = per_recording is not None or collapse is not None
-    fetched = min(n_allowed, wanted * _MORE if chosen else wanted)
-    while True:
+    fetched = min(len(items), (offset + k) * (_MORE if chosen else 1))
+    kept: dict[int, dict[int, int]] = {}
+    score_of: dict[int, dict[int, float]] = {}
+    waiting = list(range(len(queries)))
+    while waiting:
+        asked = [queries[place] for place in waiting]
         if target is not None:
-            found, scores = _nearest_to(target, query, vectors, allowed, fetched, threads)
+            found = [_nearest_to(target, query, vectors, may_be_found, fetched, threads) for query in asked]
         elif approximate:
-            found, scores = _approximate(index, query, vectors, allowed, fetched, threads)
+            found = [_approximate(index, query, may_be_found, fetched, threads) for query in asked]
         else:
-            found, scores = _exact(query, vectors, allowed, fetched, threads)
-        kept = _kept(found, items, vectors, per_recording, collapse) if chosen else {int(i): 0 for i in found}
-        if len(kept) >= wanted or fetched >= n_allowed:
-            break
-        fetched = min(n_allowed, fetched * _MORE)
-    score_of = dict(zip(found.tolist(), scores.tolist(), strict=True))
-    page = list(kept)[offset : offset + k]
+            found = _exact(asked, vectors, may_be_found, fetched, threads)
+        for place, (rows, scores) in zip(list(waiting), found, strict=True):
+            some = _kept(rows, items, vectors, per_recording, collapse) if chosen else dict.fromkeys(rows.tolist(), 0)
+            kept[place], score_of[place] = some, dict(zip(rows.tolist(), scores.tolist(), strict=True))
+            if len(some) >= offset + k or len(rows) < fetched or fetched == len(items):
+                waiting.remove(place)
+        fetched = min(len(items), fetched * _MORE)
+    return [
+        _hits(items, list(kept[place])[offset : offset + k], offset, score_of[place], kept[place])
+        for place in range(len(queries))
+    ]
+
+
+class MayBeFound:
+    """Which items a query may find: what the filters allow, without the query's own recordings where they say so."""
+
+    def __init__(self, filters: Filters, items: Any) -> None:
+        self.all_queries = filters.allowed(items)
+        self.recordings = np.asarray(items["recording_id"]) if filters.exclude_same_recording else None
+
+    def by(self, query: Query) -> NDArray[np.bool_] | None:
+        """Return which items one query may find, shape (n_items,); None where all."""
+        if self.recordings is None or not query.recordings:
+            return self.all_queries
+        others = ~np.isin(self.recordings, query.recordings)
+        return others if self.all_queries is None else self.all_queries & others
+
+
+def _hits(items: Any, page: list[int], offset: int, score_of: dict[int, float], n_alike: dict[int, int]) -> list[Hit]:
     rows = items.select(["path", "start_s", "end_s", "recording_id", "tags"]).take(pyarrow().array(page, "int64"))
     return [
         Hit(
@@ -142,7 +103,7 @@ def ranked(
             score_of[item],
             tuple(row["tags"] or ()),
             row["recording_id"],
-            kept[item],
+            n_alike[item],
         )
         for place, (item, row) in enumerate(zip(page, rows.to_pylist(), strict=True), start=1)
     ]
@@ -158,49 +119,59 @@ def score(distances: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]
 
 
 def _exact(
-    query: Query, vectors: NDArray[np.float32], allowed: NDArray[np.bool_] | None, k: int, threads: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    # A query never finds rows of its own group: those that are not allowed share the query's.
-    exclude = None if allowed is None else (np.zeros(1, np.int64), allowed.astype(np.int64))
-    found = topk(query.vector[None], vectors, k, query.metric, exclude=exclude, threads=threads)
-    there = found.indices[0] >= 0
-    return found.indices[0][there], score(found.distances[0][there], query.metric)
+    queries: Sequence[Query], vectors: NDArray[np.float32], may_be_found: MayBeFound, k: int, threads: int
+) -> list[Found]:
+    """Search for all queries in one pass, but for those that leave out several recordings."""
+    metric, recordings = queries[0].metric, may_be_found.recordings
+    if recordings is not None and any(len(query.recordings) > 1 for query in queries):
+        return [_pass([query], vectors, metric, may_be_found.by(query), None, k, threads)[0] for query in queries]
+    exclude = None
+    if recordings is not None:
+        nobody = min(int(recordings.min(initial=0)), 0) - 1
+        exclude = np.array([query.recordings[0] if query.recordings else nobody for query in queries]), recordings
+    return _pass(queries, vectors, metric, may_be_found.all_queries, exclude, k, threads)
+
+
+def _pass(  # noqa: PLR0917 - what there is to say to the kernel
+    queries: Sequence[Query],
+    vectors: NDArray[np.float32],
+    metric: Metric,
+    allowed: NDArray[np.bool_] | None,
+    exclude: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+    k: int,
+    threads: int,
+) -> list[Found]:
+    asked = np.stack([query.vector for query in queries])
+    near = topk(asked, vectors, k, metric, exclude=exclude, allowed=allowed, threads=threads)
+    return [
+        (rows[rows >= 0], score(distances[rows >= 0], metric))
+        for rows, distances in zip(near.indices, near.distances, strict=True)
+    ]
 
 
 def _nearest_to(
-    target: float,
-    query: Query,
-    vectors: NDArray[np.float32],
-    allowed: NDArray[np.bool_] | None,
-    k: int,
-    threads: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    target: float, query: Query, vectors: NDArray[np.float32], may_be_found: MayBeFound, k: int, threads: int
+) -> Found:
     scores = np.empty(len(vectors))
     for start in range(0, len(vectors), _BLOCK):
         part = slice(start, start + _BLOCK)
         distances = pairwise(query.vector[None], vectors[part], query.metric, threads=threads)[0]
         scores[part] = score(distances.astype(np.float64), query.metric)
-    gap = np.abs(scores - target)
+    allowed, gap = may_be_found.by(query), np.abs(scores - target)
     if allowed is not None:
         gap[~allowed] = np.inf
     order = np.argsort(gap, kind="stable")[:k]
+    order = order[np.isfinite(gap[order])]
     return order, scores[order]
 
 
-def _approximate(
-    index: Contents,
-    query: Query,
-    vectors: NDArray[np.float32],
-    allowed: NDArray[np.bool_] | None,
-    k: int,
-    threads: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    if query.metric != index.header.metric:
-        raise ConfigError("expected refine='rocchio' with an approximate search, got 'probe'; leave out one of them")
+def _approximate(index: Contents, query: Query, may_be_found: MayBeFound, k: int, threads: int) -> Found:
+    allowed = may_be_found.by(query)
     rows = candidates(index, query.vector, k, allowed)
     if len(rows) < k:  # the lists that were looked into hold too few that may be found: hits are never left out
-        return _exact(query, vectors, allowed, k, threads)
-    found, scores = _exact(query, np.ascontiguousarray(vectors[rows]), None, min(k, len(rows)), threads)
+        return _pass([query], index.vectors, query.metric, allowed, None, k, threads)[0]
+    near = np.ascontiguousarray(index.vectors[rows])
+    found, scores = _pass([query], near, query.metric, None, None, min(k, len(rows)), threads)[0]
     return rows[found], scores
 
 
@@ -238,11 +209,3 @@ def _kept(
         of_recording[row["recording_id"]] = count + 1
         kept[item] = 0
     return kept
-
-
-def _holders(items: Any) -> dict[str, list[int]]:
-    holders: dict[str, list[int]] = {}
-    for row, tags in enumerate(items["tags"].to_pylist()):
-        for tag in tags or ():
-            holders.setdefault(tag, []).append(row)
-    return holders

@@ -43,12 +43,15 @@ class Work:
     touched : dict from path to int
         New times of files whose bytes are the same.
     failed : list of (path, sentence)
+    seen : set of path
+        All that were looked at.
     n_unchanged : int
     """
 
     wanted: dict[str, Source] = field(default_factory=dict)
     touched: dict[str, int] = field(default_factory=dict)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
     n_unchanged: int = 0
 
 
@@ -75,12 +78,13 @@ def work_for(
     next_id = 1 + max((source.recording_id for source in known.values()), default=-1)
     for path in paths:
         name = os.path.abspath(path)  # noqa: PTH100 - links are not followed
-        if name in work.wanted:
+        if name in work.seen:
             continue
+        work.seen.add(name)
         before = known.get(name)
         try:
             name.encode()
-            status = path.stat()
+            status = os.stat(name)  # noqa: PTH116 - of each file of a library, at a third of Path's time
             if before and (status.st_size, status.st_mtime_ns) == (before.state.size, before.state.mtime_ns):
                 work.n_unchanged += 1
                 continue

@@ -42,7 +42,7 @@ def one_sentence(err):
 
 
 def test_a_table_a_report_and_a_picture(bench, model, tmp_path):
-    arguments = ("--stages", "--batch", "1,2", "--clients", "2", "-o", "report.json", "--plot", "latency.png")
+    arguments = ("--stages", "--batch", "1,2,auto", "--clients", "2", "-o", "report.json", "--plot", "latency.png")
     code, out, err = bench(model, *QUICK, *arguments)
     assert (code, err) == (0, "")
     measured = read_report(tmp_path / "report.json")
@@ -98,6 +98,7 @@ def test_a_comparison_without_a_limit_has_no_verdict(bench, tmp_path):
     [
         (["--threads", "many"], "expected whole numbers with commas"),
         (["--batch", "1,"], "expected whole numbers with commas"),
+        (["--batch", "1,automatic"], "expected whole numbers with commas"),
         (["--duration", "long"], "expected numbers with commas"),
         (["--baseline", "x.json", "--max-regress", "5"], "expected a percentage"),
         (["--baseline", "x.json", "--max-regress", "-5%"], "expected a percentage"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,11 +13,21 @@ from tests.bench.rows import report, row
 
 
 def test_a_report_is_read_back_as_it_was_written(tmp_path):
-    whole = report(row(), row("batch", count=8, per_run=1), row("cold load", ((1,), (2,), (3,))))
+    sweep = {"model": "tiny", "device": "cuda:0", "threads": 2, "shape": [101, 64], "size": 8, "ended": "no faster"}
+    whole = report(
+        row(),
+        row("batch", count=8, per_run=1),
+        row("cold load", ((1,), (2,), (3,))),
+        batch_sweeps=(sweep | {"trials": [{"size": 8, "windows_per_s": 812.5}]},),
+    )
     path = tmp_path / "report.json"
     path.write_text(whole.to_json())
     again = read_report(path)
     assert again == whole
+    older = json.loads(path.read_text())
+    del older["batch_sweeps"]
+    path.write_text(json.dumps(older))
+    assert read_report(path) == replace(whole, batch_sweeps=())
     assert again.to_json() == whole.to_json()
 
 

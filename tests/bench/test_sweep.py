@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import statistics
+import threading
 import time
 from pathlib import Path
 
@@ -12,10 +13,13 @@ import pytest
 
 import engine.bench.sweep as sweep_module
 from engine import Tagger
+from engine.batch_sweep import BatchSweep, Trial
+from engine.bench.choice import variant_lines
 from engine.bench.clip import clip
 from engine.bench.plan import Plan
 from engine.bench.sweep import run_plan
 from engine.card import ModelInput
+from engine.convert import convert_model
 from engine.errors import DeviceError, ModelError
 from tests.tiny_models import RATE, build, save, waveform_card, waveform_network
 
@@ -108,6 +112,28 @@ def test_a_model_for_embeddings_is_refused(tmp_path):
         run_plan(Plan(models=(str(path),), **QUICK))
 
 
+def test_the_best_batch_is_measured_and_told(path, monkeypatch):
+    found = BatchSweep((101, 8), (Trial(1, 100.0), Trial(2, 190.0), Trial(4, 195.0)), 2, "no faster")
+    monkeypatch.setattr(sweep_module.Verb, "batch_sweeps", (found,))
+    report = run_plan(Plan(models=(path,), **QUICK | {"batches": (1, "auto", 2)}))
+    assert [row.count for row in report.rows if row.measure == "batch"] == [1, 2]
+    assert report.batch_sweeps == ({"model": "tiny", "device": "cpu", "threads": 1} | found.to_dict(),)
+    monkeypatch.setattr(sweep_module.Verb, "batch_sweeps", ())
+    report = run_plan(Plan(models=(path,), **QUICK | {"batches": ("auto", 3)}))
+    assert [row.count for row in report.rows if row.measure == "batch"] == [1, 3]
+    assert report.batch_sweeps == ()
+
+
+def test_a_model_and_its_variant_are_compared(path, tmp_path):
+    variant = convert_model(path, "waveform", tmp_path).path
+    report = run_plan(Plan(models=(path, str(variant)), **QUICK | {"durations_s": (1.0,), "batches": (2,)}))
+    lines = list(variant_lines(report))
+    assert [line.split(" takes ")[0] for line in lines] == [
+        "tiny-waveform on cpu, 1 thread: call 1 s",
+        "tiny-waveform on cpu, 1 thread: batch of 2, 1 at a time",
+    ]
+
+
 def test_a_device_that_fails_for_a_model_is_skipped_only_by_all(path, monkeypatch):
     opened = sweep_module.Verb
 
@@ -134,6 +160,34 @@ def test_the_device_is_read_back(path, monkeypatch):
     monkeypatch.setattr(sweep_module.Verb, "device", property(lambda verb: "elsewhere"))
     monkeypatch.setattr(sweep_module.StagedModel, "open", None)
     assert {row.device for row in run_plan(Plan(models=(path,), **QUICK)).rows} == {"elsewhere"}
+
+
+def test_medians_are_those_of_a_stopwatch_around_the_same_calls(path, monkeypatch):
+    """Whatever else the machine does meets both, because they time the same calls."""
+    call, seconds = sweep_module.Verb.__call__, {}
+
+    def timed(verb, source, **options):
+        begin = time.perf_counter()
+        clip = call(verb, source, **options)
+        asked = (len(source[0]), options.get("batch_size"), threading.current_thread() is threading.main_thread())
+        seconds.setdefault(asked, []).append(time.perf_counter() - begin)
+        return clip
+
+    monkeypatch.setattr(sweep_module.Verb, "__call__", timed)
+    plan = Plan(
+        models=(path,), **QUICK | {"durations_s": (2.0, 30.0), "batches": (40,), "clients": (2,), "repeats": 60}
+    )
+    rows = {(row.measure, row.audio_s): row.summary.median for row in run_plan(plan).rows}
+    batch_s = 1.0 + 39 * 0.5
+    expected = {
+        ("call", 2.0): (2 * RATE, None, True),
+        ("call", 30.0): (30 * RATE, None, True),
+        ("batch", batch_s): (round(batch_s * RATE), 40, True),
+        ("clients", 2.0): (2 * RATE, None, False),
+    }
+    assert rows.keys() == expected.keys()
+    for key, asked in expected.items():
+        assert rows[key] == pytest.approx(statistics.median(seconds[asked]), rel=0.15), key
 
 
 @pytest.mark.slow

@@ -43,6 +43,16 @@ def test_quiet_full_rows_need_no_footnotes():
     assert "too few" not in text
 
 
+def test_measured_batches_are_told():
+    sweep = {"model": "tiny", "device": "cuda:0", "threads": 2, "size": 2, "ended": "memory is short"}
+    trials = [{"size": 1, "windows_per_s": 812.34}, {"size": 2, "windows_per_s": 1500.0}]
+    text = report_text(report(row(), batch_sweeps=(sweep | {"trials": trials},)))
+    assert (
+        "batch_size='auto' for tiny on cuda:0, 2 threads: 2 at a time (windows per second for 1: 812.3, 2: 1500; "
+        "memory is short)\n"
+    ) in text
+
+
 def test_the_machine_is_on_top_and_what_was_skipped_below():
     lines = report_text(report(row(), row(threads=2))).splitlines()
     assert lines[0] == "Made Up 9000, 2 of 4 CPUs (numbers 0, 3)"

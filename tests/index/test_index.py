@@ -14,6 +14,8 @@ import pytest
 
 from engine.errors import ArchiveError, ConfigError
 from engine.index import Index
+from engine.index import layout as layout_module
+from engine.index import sources as sources_module
 from engine.index.layout import HEADER
 from tests.conftest import REPOSITORY as ROOT
 from tests.index.stand_ins import SIZE, Reader, library, write
@@ -77,6 +79,15 @@ def test_update_reads_only_what_changed(built, folder):
         with Index.create(fresh_folder, Reader()) as fresh:
             fresh.add([folder / "in"])
             assert content(fresh) == content(index)
+
+
+def test_a_file_of_the_same_size_and_time_is_not_opened(built, monkeypatch):
+    def opened(path):
+        raise AssertionError(f"{path} was read")
+
+    monkeypatch.setattr(sources_module, "file_state", opened)
+    with Index.open(built, Reader()) as index:
+        assert index.update().n_unchanged == 12
 
 
 def test_a_changed_recording_keeps_its_number_and_tags(folder):
@@ -263,6 +274,27 @@ def start_writer(folder, count):
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+@pytest.mark.parametrize("suffix", [".f32", ".parquet", ".json"])
+def test_a_write_that_fails_leaves_the_version_before(built, monkeypatch, suffix):
+    """Each file is whole before the header names it: a disk that is full at any of them loses the change only."""
+    before = content(Index.open(built))
+    replace = layout_module.replace_file
+
+    def full(path):
+        if path.suffix == suffix:
+            raise OSError(28, "No space left on device")
+        return replace(path)
+
+    with Index.open(built, Reader()) as index:
+        index.remove(["*/000.wav"])
+        monkeypatch.setattr(layout_module, "replace_file", full)
+        with pytest.raises(ArchiveError, match="No space left"):
+            index.save()
+    monkeypatch.undo()
+    assert content(Index.open(built)) == before
+    Index.open(built).verify()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills a process")

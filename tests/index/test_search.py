@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine.errors import ConfigError
 from engine.index import Filters, Index
+from engine.index import search as search_module
 from engine.index.query import ROCCHIO, probe, rocchio
 from tests.index.stand_ins import SIZE, Reader, library, write
 
@@ -218,3 +219,34 @@ def test_what_cannot_be_searched_is_told(made, query, options, words):
 def test_an_empty_index_gives_nothing(tmp_path):
     index = Index.create(tmp_path / "lib.index", Reader())
     assert index.search(np.ones(SIZE, np.float32)) == []
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Filters(),
+        Filters(tags=["door"]),
+        Filters(exclude_same_recording=True),
+        Filters(tags=["door", "wood"], exclude_same_recording=True),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"per_recording": 1, "offset": 2}, {"collapse": 0.9}, {"target": 0.2}])
+def test_several_queries_have_the_hits_of_each(made, filters, options):
+    index, _, _ = made
+    queries = [0, 13, 26, np.ones(SIZE, np.float32), 31, 32, 5]
+    each = [index.search(query, 7, filters=filters, **options) for query in queries]
+    assert index.search_many(queries, 7, filters=filters, **options) == each
+    by_example = [index.search(query, 7, filters=filters, positives=[40], **options) for query in queries]
+    assert index.search_many(queries, 7, filters=filters, positives=[40], **options) == by_example
+    assert index.search_many([], 7) == []
+
+
+def test_several_queries_are_one_pass(made, monkeypatch):
+    index, _, _ = made
+    passes = []
+    kernel = search_module.topk
+    monkeypatch.setattr(
+        search_module, "topk", lambda q, *rest, **more: passes.append(len(q)) or kernel(q, *rest, **more)
+    )
+    index.search_many([0, 5, 9], 4, filters=Filters(tags=["door"], exclude_same_recording=True))
+    assert passes == [3]

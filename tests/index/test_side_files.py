@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -60,8 +59,23 @@ def test_a_stale_file_is_built_again(tmp_path):
         index.save()
         hits = index.search(np.array([9, 9, 9, -9], np.float32), k=1, approximate=True)
         assert hits[0].path.endswith("new.wav")
-        about = json.loads((tmp_path / "lib.index" / approximate_module.ABOUT).read_text())
-        assert about["vectors_sha256"] == index.header.vectors_sha256
+        assert index.has_approximate
+        assert len(list((tmp_path / "lib.index").glob(approximate_module.PATTERN))) == 1
+
+
+def test_a_reader_of_the_version_before_never_takes_the_file_of_the_next(tmp_path):
+    library(tmp_path / "in", 30, 10)
+    with Index.create(tmp_path / "lib.index", Reader()) as index:
+        index.add([tmp_path / "in"])
+        index.save()
+        before = Index.open(tmp_path / "lib.index")
+        index.remove(["*/00?.wav"])
+        index.save()
+        index.build_approximate()
+        assert not before.has_approximate
+        for item in (0, 29, 100, 299):
+            assert before.search(item, 1, approximate=True)[0].item == item
+        assert before.has_approximate
 
 
 @pytest.mark.parametrize(("module", "call"), [("faiss", "build_approximate"), ("lancedb", "export_lancedb")])
