@@ -7,6 +7,7 @@ python -m training evaluate MODEL_OR_RUN --dataset NAME --data DIR [--split NAME
 python -m training report RUN_OR_GRID ... [--json]
 python -m training data list|check NAME --root DIR
 python -m training convert NETWORK --checkpoint FILE --labels FILE -o MODEL.onnx
+python -m training embed MODEL INPUT ... -o SEQUENCES.npz
 python -m training RECIPE ...    a command of the recipe's own, such as its tables, where it has one
 """
 
@@ -32,6 +33,7 @@ VERBS = {
     "report": ("training.cli_score", "report"),
     "data": ("training.cli_data", "main"),
     "convert": ("training.cli_convert", "main"),
+    "embed": ("training.sequences", "embed"),
 }
 
 

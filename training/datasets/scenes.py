@@ -93,6 +93,10 @@ class SceneSet:
     labels: tuple[str, ...]
     parts: Mapping[str, tuple[Scene, ...]]
 
+    def __hash__(self) -> int:
+        """Hash what is in it: sets that are equal are one key."""
+        return hash((self.labels, tuple(self.parts.items())))
+
     def targets(self, part: str) -> NDArray[np.uint8]:
         """Return 1 where a sound is in a scene, else 0, shape (n_scenes, n_labels)."""
         made = np.zeros((len(self.parts[part]), len(self.labels)), np.uint8)

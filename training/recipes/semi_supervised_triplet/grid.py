@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.errors import ConfigError
 from training.config import from_values
 from training.grid import Cell, run_cells
 from training.metrics import spread
@@ -59,7 +60,9 @@ SCENES: dict[str, Any] = {
 REDUCED: dict[str, Any] = {"epochs": 2, "tagger_epochs": 40, "first_epochs": 10, "patience": 20, "evaluation": 120}
 
 
-def cells(table: int, corpus: str, seeds: int, *, reduced: bool = False) -> Iterator[tuple[str, Config]]:
+def cells(
+    table: int, corpus: str, seeds: int, *, reduced: bool = False, columns: Sequence[str] = ()
+) -> Iterator[tuple[str, Config]]:
     """Yield name and configuration of each cell, all strategies of a seed before the next, small numbers first.
 
     Parameters
@@ -70,12 +73,17 @@ def cells(table: int, corpus: str, seeds: int, *, reduced: bool = False) -> Iter
     seeds : int
     reduced : bool
         The smallest number of triplets alone, fewer epochs and clips.
+    columns : sequence of str
+        Of the table: A, B and C, or L1.5 to L0.5; all by default.
     """
     base = Config(corpus=corpus, **(SCENES if corpus == "scenes" else {}))
     if reduced:
         base = replace(base, **REDUCED)
     ratios = TABLE_2 if table == 2 else TABLE_3
-    for ratio in list(ratios)[:1] if reduced and table == 2 else ratios:
+    chosen = columns or (list(ratios)[:1] if reduced and table == 2 else list(ratios))
+    if unknown := set(chosen) - set(ratios):
+        raise ConfigError(f"expected columns among {', '.join(ratios)}, got {sorted(unknown)}; choose some of them")
+    for ratio in chosen:
         strategies = (*(BASELINES if ratio == "A" else ()), *STRATEGIES) if table == 2 else ("S2", "S3")
         for seed in range(seeds):
             for strategy in strategies:
@@ -198,6 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpus", choices=["scenes", "dcase2018"], default="scenes")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--reduced", action="store_true", help="one seed, few triplets: under 15 minutes on one core")
+    parser.add_argument("--columns", nargs="+", default=[], help="of the table; all by default")
     parser.add_argument("--limit-s", type=float, metavar="SECONDS", help="start no cell later than this")
     parser.add_argument("--report", action="store_true", help="train nothing, print what is finished")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw the embeddings and the shares there")
@@ -205,7 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.report:
         if options.root is None:
             parser.error("expected --root, the folder of the data set, got none; or --report")
-        made = cells(options.table, options.corpus, 1 if options.reduced else options.seeds, reduced=options.reduced)
+        seeds = 1 if options.reduced else options.seeds
+        made = cells(options.table, options.corpus, seeds, reduced=options.reduced, columns=options.columns)
         run_cells(
             options.cells,
             [Cell(name, asdict(config)) for name, config in made],
