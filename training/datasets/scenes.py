@@ -105,7 +105,9 @@ class SceneSet:
         return made
 
 
-def make_scenes(esc10: Path, background: Path, counts: Mapping[str, int], seed: int) -> SceneSet:
+def make_scenes(
+    esc10: Path, background: Path, counts: Mapping[str, int], seed: int, first_fold: int | None = None
+) -> SceneSet:
     """Draw scenes; the same ones for the same arguments.
 
     Parameters
@@ -115,6 +117,8 @@ def make_scenes(esc10: Path, background: Path, counts: Mapping[str, int], seed: 
     counts : mapping of str to int
         How many scenes each part has.
     seed : int
+    first_fold : int, optional
+        Position of the fold that evaluates, the next one validates; by default the seed decides.
 
     Raises
     ------
@@ -125,7 +129,8 @@ def make_scenes(esc10: Path, background: Path, counts: Mapping[str, int], seed: 
     folds = sorted({record.fold for record in data.records if record.fold is not None})
     if len(folds) < 4:
         raise ConfigError(f"expected four folds or more of ESC-10, got {folds}; download it again")
-    evaluation, validation = folds[seed % len(folds)], folds[(seed + 1) % len(folds)]
+    first = seed if first_fold is None else first_fold
+    evaluation, validation = folds[first % len(folds)], folds[(first + 1) % len(folds)]
     train = [fold for fold in folds if fold not in (evaluation, validation)]
     folds_of = {"labelled": train, "unlabelled": train, "validation": [validation], "evaluation": [evaluation]}
     fields = divide_background(sorted(find_audio([background])), seed)

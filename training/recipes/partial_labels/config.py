@@ -21,6 +21,7 @@ class Config:
     sequences: str = ""  # sonyc_ust: .npz of python -m training embed, or of OpenL3; scenes: the embedder, an .onnx
     background: str = "../longform_dev/maad_day"  # of scenes, seen from the data's folder
     scenes: int = 600  # of scenes: to train on; a quarter as many validate, half as many test
+    first_fold: int = 0  # of scenes: the fold that tests, which the embedder must not have been trained on
     step_s: float = 0.96  # of scenes: stretches that the embedder hears
     fewest: int = 20  # of audioset_vggish: clips that a label must have
     dropped: float = 0.0  # share of the known training labels that is hidden: 0.1, 0.2, 0.4, 0.8

@@ -184,7 +184,8 @@ def _scenes(data: Path, config: Config) -> Corpus:
             "example python -m training run semi_supervised_triplet --strategy=S1"
         )
     sizes = (config.scenes, 0, config.scenes // 4, config.scenes // 2)
-    made = make_scenes(data, data / config.background, dict(zip(SCENE_PARTS, sizes, strict=True)), config.seed)
+    counts = dict(zip(SCENE_PARTS, sizes, strict=True))
+    made = make_scenes(data, data / config.background, counts, config.seed, config.first_fold)
     embedding, sequences = _embedded(Path(config.sequences), config.step_s, made)
     rate = embedding.card.sample_rate
     parts = {}
