@@ -75,16 +75,21 @@ def load_corpus(data: Path, config: Config) -> Corpus:
     """
     loaders = {"openmic2018": _openmic, "sonyc_ust": _sonyc, "audioset_vggish": _audioset, "scenes": _scenes}
     corpus = loaders[config.corpus](data, config)
-    if not config.dropped:
-        return corpus
-    train = corpus.parts["train"]
-    generator = np.random.default_rng((config.seed, 3))
-    known = (
-        hide_rare(train.known, train.targets, config.dropped, generator)
-        if config.hidden == "rare"
-        else hide(train.known, config.dropped, generator)
-    )
-    return replace(corpus, parts=corpus.parts | {"train": replace(train, known=known)})
+    if config.dropped:
+        train = corpus.parts["train"]
+        generator = np.random.default_rng((config.seed, 3))
+        known = (
+            hide_rare(train.known, train.targets, config.dropped, generator)
+            if config.hidden == "rare"
+            else hide(train.known, config.dropped, generator)
+        )
+        corpus = replace(corpus, parts=corpus.parts | {"train": replace(train, known=known)})
+    if bare := [part for part, of in corpus.parts.items() if not of.known.any()]:
+        raise ConfigError(
+            f"expected known labels in every part of {config.corpus}, got none in {', '.join(bare)}; add clips or hide "
+            "fewer"
+        )
+    return corpus
 
 
 def _part(sequences: NDArray[np.float32], targets: NDArray[np.uint8], known: NDArray[np.bool_]) -> Part:
