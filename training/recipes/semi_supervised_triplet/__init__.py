@@ -57,12 +57,12 @@ def train(data: Path, run: Run, config: Config) -> None:
 def figures(data: Path, run: Run, config: Config) -> dict[str, Any]:
     """Return what ``train`` writes: macro F1 on validation and evaluation, and F1 of each label."""
     torch.set_num_threads(config.threads)
-    clips = load_clips(data, config)
+    clips = load_clips(data, config, run.folder.parent / "features")
     torch.manual_seed(config.seed)
     network = SegmentCnn(config.n_mels, config.channels, dropout=config.dropout)
     state = run.load()
     if config.learns_embedding:
-        segments = cut(clips.mel, clips.targets["labelled"], config, clips.normalised)
+        segments = cut(clips.mel, clips.targets["labelled"], config, clips.log_mel)
 
         def after(reached: dict[str, Any], epoch: dict[str, float]) -> None:
             run.log(stage="embedding", epoch=reached["epochs"], **epoch)
@@ -88,7 +88,7 @@ def tag(network: SegmentCnn, clips: Clips, run: Run, config: Config) -> tuple[Cl
 
     On a frozen embedding of the whole clip; "log_mel" on log-mel itself; "crnn" trains the CNN as well.
     """
-    log_mel = {part: clips.normalised(clips.mel[part]) for part in ("labelled", "validation")}
+    log_mel = {part: clips.log_mel(clips.mel[part]) for part in ("labelled", "validation")}
     torch.manual_seed(config.seed + 1)
     size = config.n_mels if config.strategy == "log_mel" else network.size
     layers = 1 if config.strategy == "crnn" else config.tagger_layers
@@ -141,8 +141,8 @@ def engine_outputs(model: Path, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
     """Return scores (n_clips, n_labels) and embeddings (n_clips, size) of the evaluation clips, by the engine."""
     scores, embeddings = [], []
     with Tagger(model, device="cpu", threads=1) as tagger:
-        for sound in clips.evaluation:
-            result = tagger((sound, clips.evaluation.sample_rate))
+        for sound in clips.evaluation():
+            result = tagger((sound, clips.frontend.sample_rate))
             scores.append(result.scores)
             embeddings.append(result.embedding)
     return np.stack(scores), np.stack(embeddings)

@@ -15,15 +15,15 @@ from engine.audio import load
 from training.datasets.dcase2018 import load_dcase2018
 from training.datasets.esc50 import CITATION, authors
 from training.datasets.mixing import fitted
-from training.datasets.scenes import SECONDS, make_scenes, waveforms
+from training.datasets.scenes import PARTS, SECONDS, make_scenes, waveforms
+from training.feature_cache import FeatureCache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from training.datasets.record import DataSet
     from training.recipes.semi_supervised_triplet.config import Config
 
 
@@ -39,7 +39,7 @@ class Clips:
     targets : dict of str to ndarray, shape (n_clips, n_labels)
         Of "labelled", "validation" and "evaluation"; of the unlabelled clips nobody may know them.
     evaluation : callable
-        Gives the samples of the evaluation clips, each time anew.
+        Gives the samples of the evaluation clips one by one.
     frontend : FrontendConfig
         With each band's mean and deviation over the labelled and unlabelled clips.
     description, licence, attribution : str
@@ -49,13 +49,13 @@ class Clips:
     labels: tuple[str, ...]
     mel: dict[str, Tensor]
     targets: dict[str, NDArray[np.uint8]]
-    evaluation: Evaluation
+    evaluation: Callable[[], Iterator[NDArray[np.float32]]]
     frontend: FrontendConfig
     description: str
     licence: str
     attribution: str
 
-    def normalised(self, mel: Tensor) -> Tensor:
+    def log_mel(self, mel: Tensor) -> Tensor:
         """Return log-mel as the network and the front end of the card have it."""
         assert self.frontend.mean is not None
         assert self.frontend.std is not None
@@ -63,19 +63,16 @@ class Clips:
         return (log_mel - torch.tensor(self.frontend.mean)) / torch.tensor(self.frontend.std)
 
 
-class Evaluation:
-    """The evaluation clips as sound, mixed or decoded when they are asked for."""
-
-    def __init__(self, clips: Iterable[object], config: Config) -> None:
-        self.clips, self.sample_rate = tuple(clips), config.sample_rate
-
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Give the samples of each clip."""
-        return _sounds(self.clips, self.sample_rate)
-
-
-def load_clips(data: Path, config: Config) -> Clips:
+def load_clips(data: Path, config: Config, cache: Path) -> Clips:
     """Return the clips of the configured corpus.
+
+    Parameters
+    ----------
+    data : Path
+        The data set's folder.
+    config : Config
+    cache : Path
+        Folder for the features of recordings; those of scenes are made anew.
 
     Raises
     ------
@@ -92,64 +89,71 @@ def load_clips(data: Path, config: Config) -> Clips:
         log_floor=0.0,
         log_offset=config.log_offset,
     )
-    if config.corpus == "scenes":
-        counts = {part: getattr(config, part) for part in ("labelled", "unlabelled", "validation", "evaluation")}
-        made = make_scenes(data, data / config.background, counts, config.seed)
-        parts, labels = dict(made.parts), made.labels
-        targets = {part: made.targets(part) for part in ("labelled", "validation", "evaluation")}
-        told = (
-            f"scenes of ESC-10 over field recordings, folds disjoint: {_counted(counts)}",
-            "Apache-2.0; the training recordings are CC0, CC BY 3.0 and BSD-3-Clause",
-            f"{CITATION}. Freesound recordings by {', '.join(authors(data))}.",
-        )
-    else:
-        sets = _dcase2018(data)
-        parts, labels = {part: found.records for part, found in sets.items()}, sets["labelled"].labels  # type: ignore[assignment]
-        targets = {part: sets[part].targets() for part in ("labelled", "validation", "evaluation")}
-        told = (
-            f"DCASE 2018 task 4: {_counted({part: len(found) for part, found in sets.items()})}",
-            "Apache-2.0; the training recordings keep the terms of their YouTube videos",
-            "DCASE 2018 task 4 (Serizel and others, 2018)",
-        )
+    return _scenes(data, config, frontend) if config.corpus == "scenes" else _dcase2018(data, config, frontend, cache)
+
+
+def _scenes(data: Path, config: Config, frontend: FrontendConfig) -> Clips:
+    counts = {part: getattr(config, part) for part in PARTS}
+    made = make_scenes(data, data / config.background, counts, config.seed)
+    log_mel = LogMel(frontend)
     mel = {
-        part: linear_mel(_sounds(parts[part], config.sample_rate), frontend)
-        for part in ("labelled", "unlabelled", "validation")
+        part: linear(np.stack([log_mel(sound) for sound in waveforms(made.parts[part], config.sample_rate)]), frontend)
+        for part in PARTS[:3]
     }
-    bands = torch.cat([mel["labelled"], mel["unlabelled"]]).flatten(0, 1).add(config.log_offset).log()
-    mean, std = (tuple(round(value, 4) for value in of.tolist()) for of in (bands.mean(0), bands.std(0)))
     return Clips(
-        labels,
+        made.labels,
         mel,
-        targets,
-        Evaluation(parts["evaluation"], config),
-        replace(frontend, mean=mean, std=tuple(max(value, 1e-3) for value in std)),
-        *told,
+        {part: made.targets(part) for part in PARTS if part != "unlabelled"},
+        lambda: waveforms(made.parts["evaluation"], config.sample_rate),
+        normalised(frontend, mel),
+        f"scenes of ESC-10 over field recordings, folds disjoint: {_counted(counts)}",
+        "Apache-2.0; the training recordings are CC0, CC BY 3.0 and BSD-3-Clause",
+        f"{CITATION}. Freesound recordings by {', '.join(authors(data))}.",
     )
 
 
-def linear_mel(sounds: Iterable[NDArray[np.float32]], frontend: FrontendConfig) -> Tensor:
-    """Return mel magnitudes, shape (n_clips, n_frames, n_mels), by the engine's front end and the inverse logarithm."""
-    log_mel = LogMel(frontend)
-    mel = torch.from_numpy(np.stack([log_mel(sound) for sound in sounds]))
-    return (mel.exp() - frontend.log_offset).clamp_min(0)
+def _dcase2018(data: Path, config: Config, frontend: FrontendConfig, cache: Path) -> Clips:
+    found = load_dcase2018(data, ("weak", "unlabel_in_domain", "test", "eval"))
+    splits = ("train", "unlabelled", "validation", "test")
+    sets = {part: found.select(split=split) for part, split in zip(PARTS, splits, strict=True)}
+    n_samples = math.ceil(SECONDS * config.sample_rate)
+    features = FeatureCache(cache, frontend)
+    silence = np.float32(math.log(config.log_offset))
+    mel = {}
+    for part in PARTS[:3]:
+        log_mel = np.full((len(sets[part]), frontend.n_frames(n_samples), config.n_mels), silence)
+        for row, record in zip(log_mel, sets[part].records, strict=True):
+            frames = features(record.path)[: len(row)]  # a short clip ends in silence
+            row[: len(frames)] = frames
+        mel[part] = linear(log_mel, frontend)
+    return Clips(
+        found.labels,
+        mel,
+        {part: sets[part].targets() for part in PARTS if part != "unlabelled"},
+        lambda: (fitted(load(r.path, config.sample_rate)[0], n_samples) for r in sets["evaluation"].records),
+        normalised(frontend, mel),
+        f"DCASE 2018 task 4, {len(found.missing)} files missing: {_counted({p: len(of) for p, of in sets.items()})}",
+        "Apache-2.0; the training recordings keep the terms of their YouTube videos",
+        "DCASE 2018 task 4 (Serizel and others, 2018)",
+    )
+
+
+def linear(log_mel: NDArray[np.float32], frontend: FrontendConfig) -> Tensor:
+    """Return mel magnitudes from the front end's logarithms, shape (n_clips, n_frames, n_mels)."""
+    return torch.from_numpy(log_mel).exp_().sub_(frontend.log_offset).clamp_min_(0)
+
+
+def normalised(frontend: FrontendConfig, mel: Mapping[str, Tensor]) -> FrontendConfig:
+    """Return the front end with each band's mean and deviation over the labelled and unlabelled clips."""
+    n, total, squares = 0, 0.0, 0.0
+    for clip in (clip for part in ("labelled", "unlabelled") for clip in mel[part]):
+        log_mel = (clip.double() + frontend.log_offset).log()
+        n, total, squares = n + len(clip), total + log_mel.sum(dim=0), squares + (log_mel**2).sum(dim=0)
+    mean = total / n
+    std = (squares / n - mean**2).clamp_min(0).sqrt().clamp_min(1e-3)
+    rounded = (tuple(round(value, 4) for value in of.tolist()) for of in (mean, std))
+    return replace(frontend, **dict(zip(("mean", "std"), rounded, strict=True)))
 
 
 def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {part}" for part, n in counts.items())
-
-
-def _dcase2018(data: Path) -> dict[str, DataSet]:
-    found = load_dcase2018(data, ("weak", "unlabel_in_domain", "test", "eval"))
-    of_split = {"labelled": "train", "unlabelled": "unlabelled", "validation": "validation", "evaluation": "test"}
-    return {part: found.select(split=split) for part, split in of_split.items()}
-
-
-def _sounds(clips: Iterable[object], sample_rate: int) -> Iterator[NDArray[np.float32]]:
-    from training.datasets.scenes import Scene
-
-    clips = tuple(clips)
-    if all(isinstance(clip, Scene) for clip in clips):
-        yield from waveforms(clips, sample_rate)  # type: ignore[arg-type]
-        return
-    for clip in clips:
-        yield fitted(load(clip.path, sample_rate)[0], math.ceil(SECONDS * sample_rate))  # type: ignore[attr-defined]

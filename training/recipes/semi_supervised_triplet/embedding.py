@@ -38,8 +38,8 @@ def learn_embedding(
     state : mapping or None
         What ``after`` was last called with, to go on from there.
     after : callable
-        Called with the state and figures of each epoch: mean loss, and the numbers of semi-hard negatives that were
-        mined and of those that fell back to the farthest.
+        Called with the state and figures of each epoch: mean loss, the numbers of anchors, of semi-hard negatives that
+        were mined, and of those that fell back to the farthest.
     """
     labelled, unlabelled = choose_anchors(segments, config, epoch_generator(config.seed, 0))
     nearest = nearest_segments(segments, config) if config.strategy == "S3" and len(unlabelled) else None
@@ -76,6 +76,8 @@ def learn_embedding(
             losses.append(loss.item() * len(batch))
         figures = {
             "loss": sum(losses) / len(triplets.anchors),
+            "labelled": len(labelled),
+            "unlabelled": len(unlabelled),
             "mined": int((triplets.negatives < 0).sum()),
             "farthest": n_without,
         }

@@ -85,18 +85,13 @@ def choose_anchors(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the anchors with and without labels: a run's, the same at every epoch.
 
-    Raises
-    ------
-    ConfigError
-        When more unlabelled anchors are asked for than there are segments.
+    Without labels as many as asked for, or all that there are: of DCASE's videos some are gone. The log has the numbers.
     """
     n_labelled = segments.n_labelled
     rounds = -(-round(config.labelled_anchors * n_labelled) // n_labelled)
     orders = [generator.permutation(n_labelled) for _ in range(rounds)]
     labelled = np.concatenate([*orders, np.empty(0, np.int64)])[: round(config.labelled_anchors * n_labelled)]
     wanted, there = round(config.unlabelled_anchors * n_labelled), len(segments.clips) - n_labelled
-    if wanted > there:
-        raise ConfigError(f"expected at most {there} unlabelled anchors, got {wanted}; lower --unlabelled_anchors")
     return labelled.astype(np.int64), n_labelled + generator.permutation(there)[:wanted]
 
 
