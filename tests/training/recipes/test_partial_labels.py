@@ -20,7 +20,7 @@ from training.partial_labels import present
 from training.recipes.partial_labels import Config, methods
 from training.recipes.partial_labels import train as train_recipe
 from training.recipes.partial_labels.corpora import load_corpus
-from training.recipes.partial_labels.grid import METHODS, cells, in_per_cent, main, plot
+from training.recipes.partial_labels.grid import METHODS, cells, in_per_cent, main, plot, plot_attention
 from training.recipes.partial_labels.methods import Part, fit, scores, train, validation_loss
 from training.recipes.partial_labels.thresholds import best_thresholds, calibrated, calibration_error
 from training.run import Run
@@ -222,6 +222,10 @@ def test_a_run_on_scenes_gives_one_model_that_takes_sound(tmp_path):
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     pruning = metrics["pruning"]
     assert 0 < pruning["hidden"] < 16 * 10
+    plot_attention(tmp_path / "run", tmp_path / "attention.png")
+    assert (tmp_path / "attention.png").stat().st_size > 5_000
+    with np.load(tmp_path / "run" / "test.npz") as arrays:
+        assert arrays["attention"].sum(axis=1) == pytest.approx(np.ones(10), abs=1e-5)
     assert 0 <= pruning["precision"] <= 1
     with Tagger(tmp_path / "run" / "model.onnx", device="cpu") as tagger:
         result = tagger("examples/rain.flac")

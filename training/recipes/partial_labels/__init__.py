@@ -82,7 +82,18 @@ def figures(data: Path, run: Run, config: Config) -> dict[str, Any]:
     else:
         export_on(corpus.embedding, made.network, card, path)
     given = engine_scores(path, corpus, test)
-    np.savez(run.folder / "test.npz", scores=given, targets=test.targets, known=test.known)
+    clip = int((test.targets * test.known).sum(axis=1).argmax())  # the first with the most labels, to look at
+    with torch.no_grad():
+        attention, over_time = made.network.over_time(test.sequences[clip : clip + 1])
+    np.savez(
+        run.folder / "test.npz",
+        scores=given,
+        targets=test.targets,
+        known=test.known,
+        clip=clip,
+        attention=attention[0].numpy(),
+        over_time=over_time[0].numpy(),
+    )
     found = {
         "student": score(given, test, thresholds),
         "calibration": {

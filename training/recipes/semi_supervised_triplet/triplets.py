@@ -85,7 +85,7 @@ def choose_anchors(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the anchors with and without labels: a run's, the same at every epoch.
 
-    Without labels as many as asked for, or all that there are: of DCASE's videos some are gone. The log has the numbers.
+    Without labels as many as asked for, or all that there are: of DCASE's videos some are gone. The log has numbers.
     """
     n_labelled = segments.n_labelled
     rounds = -(-round(config.labelled_anchors * n_labelled) // n_labelled)
