@@ -167,10 +167,11 @@ def plot_attention(run: Path, path: Path) -> None:
     drawn, axes = plt.subplots(1, 2, figsize=(11, 1 + 0.28 * len(labels)), sharey=True)
     for axis, (title, values) in zip(axes, panels.items(), strict=True):
         shown = axis.imshow(values, aspect="auto", vmin=0, cmap="viridis")
-        axis.set(title=title, xlabel="step", yticks=range(len(labels)), yticklabels=labels)
-        for tick, present in zip(axis.get_yticklabels(), there, strict=True):
-            tick.set_fontweight("bold" if present else "normal")
+        axis.set(title=title, xlabel="step")
         drawn.colorbar(shown, ax=axis)
+    axes[0].set_yticks(range(len(labels)), labels)
+    for tick, present in zip(axes[0].get_yticklabels(), there, strict=True):
+        tick.set_fontweight("bold" if present else "normal")
     drawn.tight_layout()
     drawn.savefig(path, dpi=110)
     plt.close(drawn)
