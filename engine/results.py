@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.events import Event, Threshold, find_events, threshold_of
+from engine.picture import draw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -212,6 +213,33 @@ class Clip(_Scored):
             merge_gap_s=merge_gap_s,
             min_duration_s=min_duration_s,
         )
+
+    def plot(
+        self,
+        threshold: Threshold | None = None,
+        *,
+        title: str = "",
+        sound: tuple[NDArray[np.float32], int] | None = None,
+        log_mel: NDArray[np.float32] | None = None,
+    ) -> Any:
+        """Return a matplotlib figure of the events over time, below the sound and its spectrogram where they are given.
+
+        Parameters
+        ----------
+        threshold : float, Mapping from label to float, or None
+            As for ``events``.
+        title : str
+        sound : (ndarray, int) or None
+            Samples of the recording and their rate, as ``engine.audio.load`` gives them.
+        log_mel : ndarray, shape (n_frames, n_mels), or None
+            Of the whole recording, as ``engine.LogMel`` of the card's front end gives it.
+
+        Raises
+        ------
+        EngineError
+            matplotlib is not installed; it comes with the extra "plot".
+        """
+        return draw(self.duration_s, self.events(threshold), title=title, sound=sound, log_mel=log_mel)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, ready for JSON: tags best first, windows in time order with scores by label."""

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import io
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.errors import ConfigError, EngineError
+from engine.errors import ConfigError
+from engine.picture import require_matplotlib
 
 if TYPE_CHECKING:
     from engine.bench.report import Report, Row
-
-INSTALL = "pip install 'sound-engine[plot]'"
-
-
-def require_matplotlib() -> None:
-    """Raise an EngineError with what to install where matplotlib is missing."""
-    if find_spec("matplotlib") is None:
-        raise EngineError(f"expected matplotlib, which draws plots, found none; install it with {INSTALL}")
 
 
 def plot_report(report: Report) -> bytes:

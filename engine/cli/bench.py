@@ -147,7 +147,7 @@ def bench(  # noqa: PLR0913  (one for each option)
         json_file = files.enter_context(open_output(output, overwrite)) if output else None
         plot_file = files.enter_context(open_output(plot, overwrite)) if plot else None
         if plot_file is not None:
-            from engine.bench.plot import require_matplotlib
+            from engine.picture import require_matplotlib
 
             require_matplotlib()
         report = run_plan(plan, _say if sys.stderr.isatty() else None)

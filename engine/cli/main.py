@@ -12,6 +12,7 @@ from engine.cli.bench import bench
 from engine.cli.doctor import doctor
 from engine.cli.index import index
 from engine.cli.models import models
+from engine.cli.plot import plot
 from engine.cli.rank import rank
 from engine.cli.search import search
 from engine.cli.tag import tag
@@ -53,6 +54,7 @@ cli.add_command(doctor)
 cli.add_command(bench)
 cli.add_command(rank)
 cli.add_command(teach)
+cli.add_command(plot)
 
 
 def main() -> int:

@@ -136,7 +136,7 @@ def test_a_place_for_the_results_is_looked_for_before_measuring(bench, model, tm
         code, out, err = bench(model, *QUICK, *arguments)
         assert (code, out) == (1, "")
         assert one_sentence(err)
-    monkeypatch.setattr("engine.bench.plot.find_spec", lambda name: None)
+    monkeypatch.setattr("engine.picture.find_spec", lambda name: None)
     code, out, err = bench(model, *QUICK, "--plot", "latency.png")
     assert (code, out) == (1, "")
     assert "pip install 'sound-engine[plot]'" in one_sentence(err)

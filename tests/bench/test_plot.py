@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-import engine.bench.plot as plot_module
 from engine.bench.plot import plot_report
 from engine.errors import ConfigError, EngineError
 from tests.bench.rows import report, row
@@ -51,7 +50,7 @@ def test_a_report_without_calls_has_no_picture():
 
 
 def test_without_matplotlib_there_is_the_line_to_install_it(monkeypatch):
-    monkeypatch.setattr(plot_module, "find_spec", lambda name: None)
+    monkeypatch.setattr("engine.picture.find_spec", lambda name: None)
     with pytest.raises(EngineError, match=r"pip install 'sound-engine\[plot\]'"):
         plot_report(report(row()))
 
