@@ -82,9 +82,9 @@ HEAVY = (
 # with.
 OPEN_TO_TRAINING = {
     *("frontend", "audio", "distance", "card", "labels", "verify", "convert"),
-    *("errors", "results", "tagger", "embedder", "ranker", "take"),
+    *("errors", "results", "scan", "tagger", "embedder", "ranker", "take"),
 }
-LEAVES = ("losses", "metrics", "augment", "sampling")
+LEAVES = ("losses", "metrics", "augment", "transformations", "sampling")
 FORBIDDEN_NAMES = ("util", "helper", "common", "misc")
 
 

@@ -7,12 +7,14 @@ python -m training evaluate MODEL_OR_RUN --dataset NAME --data DIR [--split NAME
 python -m training report RUN_OR_GRID ... [--json]
 python -m training data list|check NAME --root DIR
 python -m training convert NETWORK --checkpoint FILE --labels FILE -o MODEL.onnx
+python -m training embed MODEL INPUT ... -o SEQUENCES.npz
 python -m training RECIPE ...    a command of the recipe's own, such as its tables, where it has one
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,7 @@ VERBS = {
     "report": ("training.cli_score", "report"),
     "data": ("training.cli_data", "main"),
     "convert": ("training.cli_convert", "main"),
+    "embed": ("training.sequences", "embed"),
 }
 
 
@@ -64,5 +67,16 @@ def _own_command(name: str, arguments: Sequence[str]) -> int:
     return code
 
 
+def started() -> int:
+    """Do one verb; a reader that went away, as head does, ends it without a word."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python says so again at its end
+        return 0  # it has what it wanted
+    return code
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(started())

@@ -175,3 +175,11 @@ def test_a_recipe_may_have_a_command_of_its_own(
     assert "got 'esc11'" in capsys.readouterr().err
     monkeypatch.setattr(esc10, "command", len, raising=False)
     assert main(["esc10", "--table", "2"]) == 2
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    command = [sys.executable, "-m", "training", "data", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0

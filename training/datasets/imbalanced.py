@@ -26,6 +26,7 @@ from engine.audio import load
 from engine.errors import ConfigError
 from training.datasets.audioset import load_audioset
 from training.datasets.esc50 import CITATION, authors, load_esc50
+from training.datasets.mixing import fitted, heard, over
 from training.datasets.speech_commands import load_speech_commands
 
 if TYPE_CHECKING:
@@ -69,11 +70,11 @@ class EventClip:
     def waveform(self, sample_rate: int, seconds: float) -> NDArray[np.float32]:
         """Return the clip, zeros behind its end, shape (round(sample_rate * seconds),)."""
         n_samples = round(sample_rate * seconds)
-        samples = _fitted(load(self.path, sample_rate)[0], n_samples)
+        samples = fitted(load(self.path, sample_rate)[0], n_samples)
         if self.under is None:
             return samples
-        under = _fitted(load(self.under, sample_rate)[0], n_samples)
-        return over(_heard(samples), under, self.above_db, self.place)
+        under = fitted(load(self.under, sample_rate)[0], n_samples)
+        return over(heard(samples), under, self.above_db, self.place)
 
 
 @dataclass(frozen=True)
@@ -112,20 +113,6 @@ class Selection(Protocol):
     def most(self) -> int: ...  # noqa: D102
     @property
     def seed(self) -> int: ...  # noqa: D102
-
-
-def over(event: NDArray[np.float32], under: NDArray[np.float32], above_db: float, place: float) -> NDArray[np.float32]:
-    """Lay an event over a recording: `above_db` louder in mean power than what it covers; the peak at most one.
-
-    A silent event or a silent place leaves the event's own level.
-    """
-    start = round(place * (len(under) - len(event)))
-    covered = under[start : start + len(event)]
-    power, beneath = float(np.mean(event**2)), float(np.mean(covered**2))
-    gain = np.sqrt(beneath / power * 10 ** (above_db / 10)) if power > 0 and beneath > 0 else 1.0
-    mixed = under.copy()
-    mixed[start : start + len(event)] += np.float32(gain) * event
-    return mixed / max(1.0, float(np.abs(mixed).max()))
 
 
 def divide_groups(
@@ -169,18 +156,6 @@ def in_ratio(classes: NDArray[np.int64], ratio: tuple[int, ...], most: int, seed
     generator = np.random.default_rng(seed)
     chosen = [generator.permutation(np.flatnonzero(classes == c))[: unit * part] for c, part in enumerate(ratio)]
     return np.sort(np.concatenate(chosen))
-
-
-def _fitted(samples: NDArray[np.float32], n_samples: int) -> NDArray[np.float32]:
-    fitted = np.zeros(n_samples, np.float32)
-    fitted[: min(n_samples, len(samples))] = samples[:n_samples]
-    return fitted
-
-
-def _heard(samples: NDArray[np.float32], below_db: float = 40.0) -> NDArray[np.float32]:
-    """Return the samples without what lies before and after, more than `below_db` under the peak."""
-    loud = np.flatnonzero(np.abs(samples) > np.abs(samples).max() * 10 ** (-below_db / 20))
-    return samples[loud[0] : loud[-1] + 1] if loud.size else samples
 
 
 def load_events(root: Path, asked: Selection) -> EventSet:

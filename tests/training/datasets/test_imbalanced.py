@@ -14,13 +14,12 @@ from engine.errors import ConfigError
 from tests.training import trees
 from training.datasets.imbalanced import (
     EventClip,
-    _heard,
     descendants,
     divide_groups,
     in_ratio,
     load_events,
-    over,
 )
+from training.datasets.mixing import heard, over
 from training.datasets.record import Record
 from training.recipes.triple_header.config import Config
 
@@ -59,7 +58,7 @@ def test_classes_stand_in_the_ratio(ratio, classes, most):
 
 
 @pytest.mark.parametrize("above_db", [0.0, 13.0])
-def test_an_event_is_louder_by_what_is_asked_where_it_is_heard(above_db):
+def test_an_event_is_louder_by_what_is_asked_where_it_isheard(above_db):
     generator = np.random.default_rng(0)
     under = generator.standard_normal(8000).astype(np.float32) * 0.01
     event = generator.standard_normal(2000).astype(np.float32) * 0.3
@@ -79,8 +78,8 @@ def test_silence_on_either_side_divides_by_nothing():
 
 def test_an_event_is_laid_without_its_silence():
     samples = np.concatenate([np.zeros(5), [1, -1, 0.001, 0.5], np.zeros(7)]).astype(np.float32)
-    assert _heard(samples).tolist() == pytest.approx([1, -1, 0.001, 0.5])
-    assert len(_heard(np.zeros(9, np.float32))) == 9
+    assert heard(samples).tolist() == pytest.approx([1, -1, 0.001, 0.5])
+    assert len(heard(np.zeros(9, np.float32))) == 9
 
 
 def test_mixtures_of_esc10_have_the_ratio_and_folds_on_one_side(tmp_path):

@@ -1,0 +1,98 @@
+"""Section 2 of the paper in time: the embedding learns from triplets that are drawn and mined anew at every epoch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.losses.triplet import triplet_loss
+from training.recipes.semi_supervised_triplet.triplets import choose_anchors, draw, mine, nearest_segments
+from training.sampling.batches import epoch_generator, ratio_keeping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from training.networks.segments import SegmentCnn
+    from training.recipes.semi_supervised_triplet.config import Config
+    from training.recipes.semi_supervised_triplet.triplets import Segments
+
+
+def learn_embedding(
+    network: SegmentCnn,
+    segments: Segments,
+    config: Config,
+    *,
+    state: Mapping[str, Any] | None = None,
+    after: Callable[[dict[str, Any], dict[str, float]], None] = lambda _state, _figures: None,
+) -> None:
+    """Train the network in place.
+
+    Parameters
+    ----------
+    network : SegmentCnn
+    segments : Segments
+    config : Config
+    state : mapping or None
+        What ``after`` was last called with, to go on from there.
+    after : callable
+        Called with the state and figures of each epoch: mean loss, the numbers of anchors, of semi-hard negatives that
+        were mined, and of those that fell back to the farthest.
+    """
+    labelled, unlabelled = choose_anchors(segments, config, epoch_generator(config.seed, 0))
+    nearest = nearest_segments(segments, config) if config.strategy == "S3" and len(unlabelled) else None
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    first = 0
+    if state is not None:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = state["epochs"]
+    for epoch in range(first, config.epochs):
+        # Every epoch has generators of its own: an interrupted run draws what an uninterrupted one would have drawn.
+        generator = epoch_generator(config.seed, 1, epoch)
+        torch.manual_seed(int(generator.integers(2**62)))  # dropout
+        triplets = draw(segments, labelled, unlabelled, nearest, config, generator)
+        negatives, n_without = mine(
+            triplets, segments, lambda inputs: embed(network, inputs, config), config, generator
+        )
+        losses = []
+        network.train()
+        streams = [np.arange(len(labelled)), len(labelled) + np.arange(len(unlabelled))]
+        for batch in ratio_keeping(streams, config.batch_size, generator):
+            sides = (
+                segments.inputs(triplets.anchors[batch]),
+                triplets.positives[torch.from_numpy(batch)],
+                segments.inputs(negatives[batch]),
+            )
+            anchors, *others = aggregated(network(torch.cat(sides)), config).chunk(3)
+            if config.gradient == "anchor":
+                others = [other.detach() for other in others]
+            loss = triplet_loss(anchors, *others, config.margin, squared=config.squared)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(loss.item() * len(batch))
+        figures = {
+            "loss": sum(losses) / len(triplets.anchors),
+            "labelled": len(labelled),
+            "unlabelled": len(unlabelled),
+            "mined": int((triplets.negatives < 0).sum()),
+            "farthest": n_without,
+        }
+        reached = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epoch + 1}
+        after(reached, figures)
+    network.eval()
+
+
+def aggregated(frames: Tensor, config: Config) -> Tensor:
+    """Return a segment's embedding of its frames (batch, n_frames, size): all of them in a row, or their mean."""
+    return frames.flatten(1) if config.aggregate == "flatten" else frames.mean(dim=1)
+
+
+def embed(network: SegmentCnn, inputs: Tensor, config: Config, batch_size: int = 128) -> Tensor:
+    """Return the embeddings of segments in evaluation mode, without gradients."""
+    network.eval()
+    with torch.no_grad():
+        return torch.cat([aggregated(network(part), config) for part in inputs.split(batch_size)])
