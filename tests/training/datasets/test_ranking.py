@@ -43,7 +43,8 @@ def test_no_speaker_has_two_roles(shared_data):
         {query.source for each in words.values() for query in each.queries["train"]},
         {query.source for each in words.values() for query in each.queries["validation"]},
     ]
-    assert not (roles[0] & roles[1] or roles[0] & roles[2] or roles[1] & roles[2])
+    assert roles[0].isdisjoint(roles[1] | roles[2])
+    assert roles[1].isdisjoint(roles[2])
     for each in words.values():
         assert len(each.references) <= 10
         assert len({reference.source for reference in each.references}) == len(each.references)

@@ -52,8 +52,8 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, words, monkey
     ours = torch.from_numpy(similarities(network, features(trial)["validation"])).sigmoid().numpy()
     with Ranker(tmp_path / "whole" / "ranker.onnx", device="cpu", threads=1) as ranker:
         library = ranker.encode([record.path for record in trial.references])
-        theirs = np.stack([ranker.scores(record.path, library) for record in trial.queries["validation"]])
-    # The decoded words are one window each, so the engine compares what training compared.
+        # Untrimmed, as in training; a word is one window.
+        theirs = np.stack([ranker.scores(each.path, library, trim_db=None) for each in trial.queries["validation"]])
     np.testing.assert_allclose(theirs, ours, atol=1e-4)
 
 

@@ -12,7 +12,7 @@ DIR is the development part of Speech Commands, whose words stand in (``--corpus
 (``--corpus=imitations``). As published an epoch has about 3 steps of pairs and 40 of triplets, so that the losses are
 compared after unlike amounts of training; ``--schedule=matched`` gives each the steps of the triplets. The run writes
 ``metrics.json`` (curves, correlation, ranks) and ``ranker.onnx`` for ``engine.Ranker``; interrupted, the same command
-goes on.
+goes on. Queries are not trimmed here, so ``Ranker.scores(..., trim_db=None)`` gives the ranks of training.
 
 The trials and their test: ``python -m training two_tower --help``.
 """

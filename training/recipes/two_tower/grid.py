@@ -67,7 +67,7 @@ def tables(folder: Path) -> str:
         shown = [f"{np.median(known):.2f}" if known else "missing"]
         for name in ("train_mrr", "validation_mrr", "validation_mean_rank"):
             figure = spread([row[name] for row in last])
-            shown += [f"{figure.mean:.3f} ± {figure.std:.3f}"]
+            shown += [f"{figure.mean:.3f}" + ("" if figure.std is None else f" ± {figure.std:.3f}")]
         shown.append(str(sum(row["validation_n_tied"] for row in last)))
         lines.append(f"| {loss} | {schedule} | {len(trials)} | {' | '.join(shown)} |")
     lines.append("")
