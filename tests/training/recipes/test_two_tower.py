@@ -9,7 +9,7 @@ import torch
 
 from engine import Ranker
 from engine.errors import ConfigError
-from training.recipes.two_tower import Config, features, make_network, make_trial, train
+from training.recipes.two_tower import Config, epoch, features, make_network, make_trial, train
 from training.recipes.two_tower.epoch import batch_losses, rank, similarities
 from training.recipes.two_tower.grid import cells, tables
 from training.run import Run
@@ -82,6 +82,16 @@ def test_a_network_that_says_one_thing_has_the_rank_in_the_middle(words):
     assert found["n_tied"] == len(examples.queries)
 
 
+def test_preferring_the_targets_is_worth_nothing_among_them(words, monkeypatch):
+    examples = features(make_trial(words, CONFIG))["validation"]
+    is_target = np.isin(np.arange(len(examples.references)), examples.target)
+    blind = np.tile(is_target.astype(np.float32), (len(examples.queries), 1))
+    monkeypatch.setattr(epoch, "similarities", lambda *_: blind)
+    found = rank(make_network(CONFIG), examples, CONFIG)
+    assert found["mean_rank"] == 2
+    assert found["mrr_among_targets"] == pytest.approx(1 / 2)
+
+
 def test_the_table_says_how_many_trials_it_rests_on(tmp_path):
     for seed, ours, theirs in ((0, 0.9, 0.1), (1, 0.8, None)):
         for loss, correlation in (("triplet", ours), ("pairwise", theirs)):
@@ -89,6 +99,7 @@ def test_the_table_says_how_many_trials_it_rests_on(tmp_path):
             folder.mkdir()
             (folder / "config.json").write_text(json.dumps(asdict(replace(CONFIG, loss=loss, seed=seed))))
             last = {"train_mrr": 0.5, "validation_mrr": 0.4, "validation_mean_rank": 3.0, "validation_n_tied": 1}
+            last["validation_mrr_among_targets"] = 0.3
             (folder / "metrics.json").write_text(json.dumps({"correlation": correlation, "last": last}))
     text = tables(tmp_path)
     assert "| triplet | published | 2 | 0.85 |" in text

@@ -58,14 +58,16 @@ def tables(folder: Path) -> str:
     for path in sorted(folder.glob("*/metrics.json")):
         config = json.loads((path.parent / "config.json").read_text())
         found[config["loss"], config["schedule"]][config["seed"]] = json.loads(path.read_text())
-    columns = "correlation, median | MRR, seen queries | MRR, unseen queries | mean rank, unseen | ties |"
-    lines = [f"| loss | schedule | trials | {columns}", "|---|---|" + "---:|" * 6]
+    columns = (
+        "correlation, median | MRR, seen queries | MRR, unseen queries | among targets | mean rank, unseen | ties |"
+    )
+    lines = [f"| loss | schedule | trials | {columns}", "|---|---|" + "---:|" * 7]
     for (loss, schedule), trials in sorted(found.items()):
         values = correlations(trials)
         known = [value for value in values.values() if not np.isnan(value)]
         last = [trial["last"] for trial in trials.values()]
         shown = [f"{np.median(known):.2f}" if known else "missing"]
-        for name in ("train_mrr", "validation_mrr", "validation_mean_rank"):
+        for name in ("train_mrr", "validation_mrr", "validation_mrr_among_targets", "validation_mean_rank"):
             figure = spread([row[name] for row in last])
             shown += [f"{figure.mean:.3f}" + ("" if figure.std is None else f" ± {figure.std:.3f}")]
         shown.append(str(sum(row["validation_n_tied"] for row in last)))
