@@ -1,0 +1,118 @@
+"""The trials of the paper, and the test over them.
+
+    python -m training two_tower run --data DIR --cells runs/two_tower [--grid reduced]
+    python -m training two_tower report --cells runs/two_tower
+
+A cell is one trial under one loss and one schedule, a run directory of its own; finished ones are left alone and an
+interrupted one goes on. ``report`` reads whatever is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training.config import from_values
+from training.grid import Cell, run_cells
+from training.metrics import spread, wilcoxon
+from training.recipes.two_tower import figures
+from training.recipes.two_tower.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+N_TRIALS = 28
+PAPER_P = 5.3e-6  # that of triplets as published against pairs as published
+KINDS = (("triplet", "published"), ("pairwise", "published"), ("pairwise", "matched"), ("infonce", "matched"))
+
+
+def cells(grid: str, corpus: str) -> Iterator[tuple[str, Config]]:
+    """Yield name and configuration of each cell, trial by trial.
+
+    Parameters
+    ----------
+    grid : str
+        "paper": 28 trials of TL-IMINET, for an accelerator; "full": 28 trials of small towers, 25 epochs; "reduced":
+        six of 8 epochs.
+    corpus : str
+        "words" or "imitations".
+    """
+    base = Config(corpus=corpus)
+    if grid != "paper":
+        base = replace(base, towers="small", epochs=25 if grid == "full" else 8)
+    for seed in range(6 if grid == "reduced" else N_TRIALS):
+        for loss, schedule in KINDS:
+            yield f"{corpus}_{loss}_{schedule}_{seed}", replace(base, seed=seed, loss=loss, schedule=schedule)
+
+
+def tables(folder: Path) -> str:
+    """Return, of each loss and schedule, correlation and last ranks over trials, and the paired tests, as Markdown."""
+    found: dict[tuple[str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
+    for path in sorted(folder.glob("*/metrics.json")):
+        config = json.loads((path.parent / "config.json").read_text())
+        found[config["loss"], config["schedule"]][config["seed"]] = json.loads(path.read_text())
+    columns = (
+        "correlation, median | MRR, seen queries | MRR, unseen queries | among targets | mean rank, unseen | ties |"
+    )
+    lines = [f"| loss | schedule | trials | {columns}", "|---|---|" + "---:|" * 7]
+    for (loss, schedule), trials in sorted(found.items()):
+        values = correlations(trials)
+        known = [value for value in values.values() if not np.isnan(value)]
+        last = [trial["last"] for trial in trials.values()]
+        shown = [f"{np.median(known):.2f}" if known else "missing"]
+        for name in ("train_mrr", "validation_mrr", "validation_mrr_among_targets", "validation_mean_rank"):
+            figure = spread([row[name] for row in last])
+            shown += [f"{figure.mean:.3f}" + ("" if figure.std is None else f" ± {figure.std:.3f}")]
+        shown.append(str(sum(row["validation_n_tied"] for row in last)))
+        lines.append(f"| {loss} | {schedule} | {len(trials)} | {' | '.join(shown)} |")
+    lines.append("")
+    ours = correlations(found.get(("triplet", "published"), {}))
+    for schedule in ("published", "matched"):
+        theirs = correlations(found.get(("pairwise", schedule), {}))
+        if both := sorted(ours.keys() & theirs.keys()):
+            p, n = wilcoxon([ours[seed] for seed in both], [theirs[seed] for seed in both])
+            higher = sum(ours[seed] > theirs[seed] for seed in both)
+            paper = f"; the paper's {PAPER_P:g} of {N_TRIALS}" if schedule == "published" else ""
+            lines.append(
+                f"- triplet above pairwise ({schedule}) in {higher} of {n} trials with both correlations, p = {p:.2g}"
+                f"{paper}"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def correlations(trials: dict[int, dict[str, Any]]) -> dict[int, float]:
+    """Return the correlation of each trial, NaN where it is missing."""
+    return {
+        seed: float("nan") if trial["correlation"] is None else trial["correlation"] for seed, trial in trials.items()
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run cells, or write the table of those that are finished; 0 done."""
+    parser = argparse.ArgumentParser(prog="python -m training two_tower", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    runs = verbs.add_parser("run", help="train the cells that are not finished")
+    runs.add_argument("--data", type=Path, required=True)
+    runs.add_argument("--grid", choices=["paper", "full", "reduced"], default="full")
+    runs.add_argument("--corpus", choices=["words", "imitations"], default="words")
+    report = verbs.add_parser("report", help="correlations, ranks and tests")
+    for verb in (runs, report):
+        verb.add_argument("--cells", type=Path, required=True, metavar="FOLDER", help="of the runs")
+    options = parser.parse_args(arguments)
+    if options.verb == "report":
+        print(tables(options.cells), end="")
+        return 0
+    run_cells(
+        options.cells,
+        [Cell(name, asdict(config)) for name, config in cells(options.grid, options.corpus)],
+        lambda run, values: figures(options.data, run, from_values(Config, values)),
+        echo=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    return 0
