@@ -126,6 +126,7 @@ class Encoder(nn.Module):
         for layer in self.layers[1:]:
             layer.self_attn.relative_attention_bias = self.layers[0].self_attn.relative_attention_bias
         self.layer_drop = sizes.encoder_layerdrop
+        self.max_distance = sizes.max_distance
         buckets = bucket_of_distance(sizes.num_buckets, sizes.max_distance)
         self.register_buffer("bucket_of_distance", buckets, persistent=False)
 
@@ -144,7 +145,7 @@ class Encoder(nn.Module):
         """Return what the distance of key and query adds to the logits of each head, shape (n_heads, n, n)."""
         place = torch.arange(n, device=self.bucket_of_distance.device)
         distance = place[None, :] - place[:, None]
-        bucket = self.bucket_of_distance[distance.abs().clamp_max(len(self.bucket_of_distance) - 1)]
+        bucket = self.bucket_of_distance[distance.abs().clamp_max(self.max_distance)]
         half = self.layers[0].self_attn.relative_attention_bias.num_embeddings // 2
         bucket = bucket + half * (distance > 0)
         bias: Tensor = self.layers[0].self_attn.relative_attention_bias(bucket).permute(2, 0, 1)
@@ -170,19 +171,18 @@ class PositionConvolution(nn.Module):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        width, self.groups, kernel = sizes.encoder_embed_dim, sizes.conv_pos_groups, sizes.conv_pos
-        deviation = math.sqrt(4 / (kernel * width))
-        self.weight_v = nn.Parameter(deviation * torch.randn(width, width // self.groups, kernel))
+        width, self.groups, self.kernel = sizes.encoder_embed_dim, sizes.conv_pos_groups, sizes.conv_pos
+        deviation = math.sqrt(4 / (self.kernel * width))
+        self.weight_v = nn.Parameter(deviation * torch.randn(width, width // self.groups, self.kernel))
         self.weight_g = nn.Parameter(self.weight_v.detach().norm(dim=(0, 1), keepdim=True))
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (batch, width, n_patches) to the same shape."""
         weight = self.weight_g * self.weight_v / self.weight_v.norm(dim=(0, 1), keepdim=True)
-        kernel = weight.shape[2]
-        moved = functional.conv1d(tokens, weight, self.bias, padding=kernel // 2, groups=self.groups)
+        moved = functional.conv1d(tokens, weight, self.bias, padding=self.kernel // 2, groups=self.groups)
         # An even kernel gives one step too many.
-        return moved[:, :, :-1] if kernel % 2 == 0 else moved
+        return moved[:, :, :-1] if self.kernel % 2 == 0 else moved
 
 
 class Layer(nn.Module):

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from engine import LogMel, Tagger
+from engine import Tagger
 from engine.card import ModelCard, ModelInput, ModelOutput, ModelOutputs
 from training import augment
 from training.export import export
@@ -35,7 +35,7 @@ from training.losses.embedding import embedding_loss
 from training.metrics import accuracy, class_geometry, confusion_matrix
 from training.recipes.angular.config import Config
 from training.recipes.angular.corpora import Corpus, Fold, load_corpus
-from training.recipes.angular.encoders import Encoder, front_end, make_encoder
+from training.recipes.angular.encoders import Encoder, front_end, log_mel_of, make_encoder
 from training.recipes.angular.schedules import learning_rate, optimiser
 from training.run import Run, commit
 from training.sampling.batches import epoch_generator, shuffled
@@ -75,10 +75,10 @@ def figures(data: Path, run: Run, config: Config) -> dict[str, Any]:
     for number, fold in enumerate(corpus.folds):
         if fold.name in state["done"]:
             continue
-        frontend = with_statistics(front_end(corpus.sample_rate, config), corpus.waveforms[fold.train])
+        frontend = with_statistics(front_end(corpus.sample_rate, config), corpus.waveforms[fold.train], config)
         torch.manual_seed(_mixed(config.seed, number))
         encoder = make_encoder(frontend.n_frames(corpus.waveforms.shape[1]), corpus.labels, config)
-        before = untrained_moments(encoder, frontend, corpus, fold)
+        before = untrained_moments(encoder, frontend, corpus, fold, config)
         fit(encoder, frontend, corpus, fold, config, number=number, run=run, state=state)
         path = run.folder / f"fold{fold.name}.onnx"
         export(encoder.network, describe(encoder, frontend, corpus, fold, config), path, shortest=encoder.shortest)
@@ -96,12 +96,12 @@ def figures(data: Path, run: Run, config: Config) -> dict[str, Any]:
 # -- Front end: log-mel, normalised to mean 0 and deviation 0.5 (section 4.1) ------------------------------------------
 
 
-def with_statistics(frontend: FrontendConfig, waveforms: NDArray[np.float32]) -> FrontendConfig:
+def with_statistics(frontend: FrontendConfig, waveforms: NDArray[np.float32], config: Config) -> FrontendConfig:
     """Return the front end that subtracts the mean and divides by twice the deviation of these clips, all bands alike.
 
     The code caches those of its first fold for all folds; here they are each training part's own.
     """
-    log_mel = LogMel(frontend)
+    log_mel = log_mel_of(frontend, config)
     total, squares, n = 0.0, 0.0, 0
     for part in np.array_split(waveforms, -(-len(waveforms) // 256)):
         values = log_mel(part).astype(np.float64)
@@ -156,7 +156,7 @@ def fit(
     """Train a network in place on the training part of a fold, or go on with it; it ends in evaluation mode."""
     waveforms, truth = corpus.waveforms[fold.train], corpus.truth[fold.train]
     targets = np.eye(len(corpus.labels), dtype=np.float32)[truth]
-    log_mel = LogMel(frontend)
+    log_mel = log_mel_of(frontend, config)
     network = encoder.network.to(config.device)
     optimizer = optimiser(network, config)
     first_epoch = 0
@@ -236,9 +236,11 @@ def hear(model: Path, corpus: Corpus, fold: Fold) -> Heard:
     return Heard(np.stack([clip.scores for clip in clips]), np.stack([clip.embedding for clip in clips]))
 
 
-def untrained_moments(encoder: Encoder, frontend: FrontendConfig, corpus: Corpus, fold: Fold) -> dict[str, float]:
+def untrained_moments(
+    encoder: Encoder, frontend: FrontendConfig, corpus: Corpus, fold: Fold, config: Config
+) -> dict[str, float]:
     """Return the moments of a fold's clips before training."""
-    log_mel = LogMel(frontend)
+    log_mel = log_mel_of(frontend, config)
     encoder.network.eval()
     with torch.no_grad():
         parts = np.array_split(fold.test, -(-len(fold.test) // 64))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine import FrontendConfig
+from engine import FrontendConfig, LogMel
 from engine.frontend import preset
 from training.networks import beats
 from training.networks.crnn import RecurrentTagger
@@ -60,6 +60,11 @@ def front_end(sample_rate: int, config: Config) -> FrontendConfig:
         remove_dc=True,
         log_floor=1e-10,
     )
+
+
+def log_mel_of(frontend: FrontendConfig, config: Config) -> LogMel:
+    """Return the extractor; that the published presets have a band without a bin of the transform is no news."""
+    return LogMel(frontend, warn_empty=config.encoder not in ("ast", "beats"))
 
 
 def make_encoder(n_frames: int, labels: tuple[str, ...], config: Config) -> Encoder:
