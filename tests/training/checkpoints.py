@@ -116,6 +116,26 @@ def ast_folder(path: Path, features: dict[str, Any] | None = None, **changes: An
     return path
 
 
+def ast_original(path: Path, width: int = 64, n_times: int = 6, n_layers: int = 2, n_labels: int = 3) -> Path:
+    """A file as the authors of AST publish it, audioset_10_10_0.4593.pth, far smaller."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "v.cls_token": (1, 1, width),
+        "v.dist_token": (1, 1, width),
+        "v.pos_embed": (1, 2 + 12 * n_times, width),
+        "v.patch_embed.proj.weight": (width, 1, 16, 16),
+        "v.patch_embed.proj.bias": (width,),
+    }
+    for number in range(n_layers):
+        block = f"v.blocks.{number}"
+        shapes |= _affine(f"{block}.norm1", width) | _affine(f"{block}.norm2", width)
+        shapes |= _linear(f"{block}.attn.qkv", 3 * width, width) | _linear(f"{block}.attn.proj", width, width)
+        shapes |= _linear(f"{block}.mlp.fc1", 4 * width, width) | _linear(f"{block}.mlp.fc2", width, 4 * width)
+    shapes |= _affine("v.norm", width) | _linear("v.head", 10, width) | _linear("v.head_dist", 10, width)
+    shapes |= _affine("mlp_head.0", width) | _linear("mlp_head.1", n_labels, width)
+    torch.save({f"module.{name}": value for name, value in _random(shapes).items()}, path)
+    return path
+
+
 # The cfg of a published BEATs file, base size; the fields of pre-training and of the decoder are left out.
 BEATS_CFG = {
     "input_patch_size": 16,

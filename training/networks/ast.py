@@ -1,4 +1,4 @@
-"""The Audio Spectrogram Transformer (AST) out of a folder in the format of the transformers package."""
+"""The Audio Spectrogram Transformer (AST): from a folder of the transformers package, fresh, or for other clips."""
 
 from __future__ import annotations
 
@@ -118,11 +118,6 @@ def load_folder(path: Path) -> SpectrogramTransformer:
             f"{fed}; use the one that the network was trained with"
         )
     return SpectrogramTransformer(model, features).eval()
-
-
-def load(path: Path) -> SpectrogramTransformer:
-    """Return the network of a checkpoint, given as its folder or as a file in it such as ``model.safetensors``."""
-    return load_folder(path.parent if path.is_file() else path)
 
 
 def untrained(

@@ -23,7 +23,7 @@ class Config:
     n_folds: int = 3  # of corpora without published folds: speakers are dealt out to so many
 
     encoder: str = "residual"  # or crnn, ast, beats
-    checkpoint: str = ""  # published weights of ast (folder, or a file in it) or beats (.pt); none is random weights
+    checkpoint: str = ""  # published weights of ast (folder or .pth) or beats (.pt); none is random weights
     channels: tuple[int, ...] = (16, 32, 64)  # of residual and crnn
     embedding_size: int = 64  # of residual and crnn
     dropout: float = 0.2

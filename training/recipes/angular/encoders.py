@@ -10,7 +10,8 @@ import torch
 
 from engine import FrontendConfig, LogMel
 from engine.frontend import preset
-from training.networks import beats
+from training.networks import ast, beats
+from training.networks.ast_checkpoint import load_checkpoint
 from training.networks.crnn import RecurrentTagger
 from training.networks.residual import ResidualTagger
 
@@ -77,10 +78,8 @@ def make_encoder(n_frames: int, labels: tuple[str, ...], config: Config) -> Enco
     if config.encoder == "crnn":
         return Encoder(RecurrentTagger(n_labels, config.channels, size, config.dropout), size, True, 1)
     if config.encoder == "ast":
-        from training.networks import ast  # transformers, which only this needs
-
         if config.checkpoint:
-            transformer = ast.adapted(ast.load(Path(config.checkpoint)), n_frames, labels)
+            transformer = ast.adapted(load_checkpoint(Path(config.checkpoint)), n_frames, labels)
         else:
             transformer = ast.untrained(n_frames, labels, layers=config.layers, width=config.width)
         return Encoder(transformer, transformer.embedding_size, False, None)
