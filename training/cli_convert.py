@@ -23,7 +23,7 @@ def parser() -> Parser:
         epilog="Steps for each network: docs/adopting-models.md.",
         allow_abbrev=False,
     )
-    made.add_argument("network", choices=["ast", "cnn14", "yamnet"])
+    made.add_argument("network", choices=["ast", "beats", "cnn14", "yamnet"])
     made.add_argument("--checkpoint", type=Path, required=True, metavar="PATH", help="as its publisher gives it")
     made.add_argument("--labels", metavar="FILE", help="CSV with a column display_name or label, or one label per line")
     made.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL.onnx")

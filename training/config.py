@@ -17,6 +17,8 @@ ConfigT = TypeVar("ConfigT")
 def parse_fields(config: type[ConfigT], arguments: Sequence[str]) -> ConfigT:
     """Build a configuration from ``--field=value`` arguments; fields not named keep their defaults.
 
+    A name may have dashes where the field has underscores.
+
     Parameters
     ----------
     config : type
@@ -33,6 +35,7 @@ def parse_fields(config: type[ConfigT], arguments: Sequence[str]) -> ConfigT:
     values: dict[str, Any] = {}
     for argument in arguments:
         name, equals, text = argument.removeprefix("--").partition("=")
+        name = name.replace("-", "_")
         if not (argument.startswith("--") and equals):
             raise ConfigError(f"expected --field=value, got {argument!r}; write the value after an equals sign")
         if name not in known:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.card import ModelCard, ModelInput, ModelOutput, ModelOutputs
-from engine.errors import ConfigError
+from engine.errors import ConfigError, ModelError
 from engine.frontend import preset
 from training.export import export
-from training.networks import ast, cnn14, yamnet
+from training.networks import ast, beats, cnn14, yamnet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -167,4 +167,25 @@ def _ast(checkpoint: Path) -> Published:
     )
 
 
-NETWORKS: dict[str, Callable[[Path], Published]] = {"ast": _ast, "cnn14": _cnn14, "yamnet": _yamnet}
+def _beats(checkpoint: Path) -> Published:
+    network = beats.load_checkpoint(checkpoint)
+    if network.predictor is None:
+        raise ModelError(
+            f"expected a fine-tuned checkpoint of BEATs, {checkpoint} is pre-trained and has no labels; "
+            "train some with python -m training run angular --encoder=beats --checkpoint=FILE"
+        )
+    frontend = preset("beats")
+    # The length of AudioSet's clips.
+    window = 10 * frontend.sample_rate
+    return Published(
+        network=network,
+        frontend=frontend,
+        window=window,
+        hop=window,
+        shortest=beats.SHORTEST,
+        embedding_size=network.sizes.encoder_embed_dim,
+        labels=beats.checkpoint_labels(checkpoint),
+    )
+
+
+NETWORKS: dict[str, Callable[[Path], Published]] = {"ast": _ast, "beats": _beats, "cnn14": _cnn14, "yamnet": _yamnet}

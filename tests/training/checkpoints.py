@@ -116,6 +116,111 @@ def ast_folder(path: Path, features: dict[str, Any] | None = None, **changes: An
     return path
 
 
+def ast_original(path: Path, width: int = 64, n_times: int = 6, n_layers: int = 2, n_labels: int = 3) -> Path:
+    """A file as the authors of AST publish it, audioset_10_10_0.4593.pth, far smaller."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "v.cls_token": (1, 1, width),
+        "v.dist_token": (1, 1, width),
+        "v.pos_embed": (1, 2 + 12 * n_times, width),
+        "v.patch_embed.proj.weight": (width, 1, 16, 16),
+        "v.patch_embed.proj.bias": (width,),
+    }
+    for number in range(n_layers):
+        block = f"v.blocks.{number}"
+        shapes |= _affine(f"{block}.norm1", width) | _affine(f"{block}.norm2", width)
+        shapes |= _linear(f"{block}.attn.qkv", 3 * width, width) | _linear(f"{block}.attn.proj", width, width)
+        shapes |= _linear(f"{block}.mlp.fc1", 4 * width, width) | _linear(f"{block}.mlp.fc2", width, 4 * width)
+    shapes |= _affine("v.norm", width) | _linear("v.head", 10, width) | _linear("v.head_dist", 10, width)
+    shapes |= _affine("mlp_head.0", width) | _linear("mlp_head.1", n_labels, width)
+    torch.save({f"module.{name}": value for name, value in _random(shapes).items()}, path)
+    return path
+
+
+# The cfg of a published BEATs file, base size; the fields of pre-training and of the decoder are left out.
+BEATS_CFG = {
+    "input_patch_size": 16,
+    "embed_dim": 512,
+    "conv_bias": False,
+    "encoder_layers": 12,
+    "encoder_embed_dim": 768,
+    "encoder_ffn_embed_dim": 3072,
+    "encoder_attention_heads": 12,
+    "activation_fn": "gelu",
+    "layer_wise_gradient_decay_ratio": 0.6,
+    "layer_norm_first": False,
+    "deep_norm": True,
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+    "encoder_layerdrop": 0.05,
+    "dropout_input": 0.0,
+    "conv_pos": 128,
+    "conv_pos_groups": 16,
+    "relative_position_embedding": True,
+    "num_buckets": 320,
+    "max_distance": 800,
+    "gru_rel_pos": True,
+    "finetuned_model": False,
+}
+BEATS_TINY = {
+    "embed_dim": 12,
+    "encoder_layers": 2,
+    "encoder_embed_dim": 16,
+    "encoder_ffn_embed_dim": 24,
+    "encoder_attention_heads": 2,
+    "conv_pos": 6,
+    "conv_pos_groups": 4,
+    "num_buckets": 16,
+    "max_distance": 20,
+}
+
+
+def beats_weights(cfg: dict[str, Any], n_labels: int | None = None) -> dict[str, Tensor]:
+    """The state dict of a published BEATs file; fine-tuned ones have labels."""
+    width, inner, heads = (cfg[f"encoder_{name}"] for name in ("embed_dim", "ffn_embed_dim", "attention_heads"))
+    patch, first = cfg["input_patch_size"], cfg["embed_dim"]
+    shapes: dict[str, tuple[int, ...]] = {"patch_embedding.weight": (first, 1, patch, patch)}
+    shapes |= _affine("layer_norm", first) | _linear("post_extract_proj", width, first)
+    shapes |= {
+        "encoder.pos_conv.0.bias": (width,),
+        "encoder.pos_conv.0.weight_g": (1, 1, cfg["conv_pos"]),
+        "encoder.pos_conv.0.weight_v": (width, width // cfg["conv_pos_groups"], cfg["conv_pos"]),
+    }
+    shapes |= _affine("encoder.layer_norm", width)
+    for number in range(cfg["encoder_layers"]):
+        layer = f"encoder.layers.{number}"
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            shapes |= _linear(f"{layer}.self_attn.{name}", width, width)
+        shapes |= _linear(f"{layer}.self_attn.grep_linear", 8, width // heads)
+        shapes |= {f"{layer}.self_attn.grep_a": (1, heads, 1, 1)}
+        shapes |= _linear(f"{layer}.fc1", inner, width) | _linear(f"{layer}.fc2", width, inner)
+        shapes |= _affine(f"{layer}.self_attn_layer_norm", width) | _affine(f"{layer}.final_layer_norm", width)
+    if n_labels is not None:
+        shapes |= _linear("predictor", n_labels, width)
+    weights = _random(shapes)
+    table = torch.randn(cfg["num_buckets"], heads, generator=torch.Generator().manual_seed(1))
+    tables = {
+        f"encoder.layers.{number}.self_attn.relative_attention_bias.weight": table
+        for number in range(cfg["encoder_layers"])
+    }
+    return weights | tables
+
+
+def beats_checkpoint(
+    path: Path, cfg: dict[str, Any] | None = None, n_labels: int | None = None, **content: Any
+) -> Path:
+    """A file as BEATs publishes it, far smaller unless ``cfg`` says otherwise."""
+    cfg = BEATS_CFG | (BEATS_TINY if cfg is None else cfg)
+    if n_labels is not None:
+        cfg = cfg | {"finetuned_model": True, "predictor_dropout": 0.0, "predictor_class": n_labels}
+    torch.save({"cfg": cfg, "model": beats_weights(cfg, n_labels)} | content, path)
+    return path
+
+
+def _linear(name: str, n_out: int, n_in: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (n_out, n_in), f"{name}.bias": (n_out,)}
+
+
 def _affine(name: str, size: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
 

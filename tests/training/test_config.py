@@ -11,6 +11,17 @@ from training.config import parse_fields
 
 
 @dataclass(frozen=True)
+class Dashed:
+    embedding_loss: str = "none"
+
+
+def test_a_name_may_have_dashes() -> None:
+    assert parse_fields(Dashed, ["--embedding-loss=a-b"]) == Dashed("a-b")
+    with pytest.raises(ConfigError, match="--embedding_loss once"):
+        parse_fields(Dashed, ["--embedding-loss=add", "--embedding_loss=add"])
+
+
+@dataclass(frozen=True)
 class Example:
     epochs: int = 3
     rate: float = 0.5

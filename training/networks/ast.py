@@ -1,4 +1,4 @@
-"""The Audio Spectrogram Transformer (AST) out of a folder in the format of the transformers package."""
+"""The Audio Spectrogram Transformer (AST): from a folder of the transformers package, fresh, or for other clips."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engine.errors import ModelError
 from engine.frontend import preset
@@ -116,3 +118,77 @@ def load_folder(path: Path) -> SpectrogramTransformer:
             f"{fed}; use the one that the network was trained with"
         )
     return SpectrogramTransformer(model, features).eval()
+
+
+def untrained(
+    n_frames: int, labels: tuple[str, ...], *, layers: int = 12, width: int = 768, n_mels: int = 128
+) -> SpectrogramTransformer:
+    """Return a network of the published form with random weights, heads of 64 and inner layers of four widths."""
+    try:
+        from transformers import ASTConfig
+    except ImportError as error:
+        raise ModelError("expected the package transformers, found none; pip install transformers") from error
+    sizes = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": width // 64}
+    config = ASTConfig(**sizes, intermediate_size=4 * width, num_mel_bins=n_mels)
+    return _network(config, n_frames, labels)
+
+
+def adapted(network: SpectrogramTransformer, n_frames: int, labels: tuple[str, ...]) -> SpectrogramTransformer:
+    """Return a copy of a network for clips of another length and other labels.
+
+    Its table of positions is cut around the middle or interpolated; the last layer is new, with random weights.
+    """
+    config = network.body.config
+    made = _network(config, n_frames, labels)
+    weights = network.body.state_dict()
+    name = "embeddings.position_embeddings"
+    grid = _grid(config, network.n_frames)
+    weights[name] = fitted_positions(weights[name], grid, _grid(config, n_frames))
+    made.body.load_state_dict(weights)
+    return made
+
+
+def fitted_positions(table: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
+    """Return a table of positions for another grid of patches: the middle of it, or interpolated where it is too small.
+
+    Gong et al. (2021), section 2.2.
+
+    Parameters
+    ----------
+    table : Tensor, shape (1, 2 + n_frequencies * n_times, size)
+        The two class tokens, whose positions stay, then the patches, frequency by frequency.
+    grid, wanted : tuple of int
+        (n_frequencies, n_times) of the table and of the result.
+    """
+    tokens, patches = table[:, :2], table[:, 2:]
+    planes = patches.unflatten(1, grid).permute(0, 3, 1, 2)
+    for axis in (0, 1):
+        if wanted[axis] < grid[axis]:
+            start = grid[axis] // 2 - wanted[axis] // 2
+            planes = planes.narrow(2 + axis, start, wanted[axis])
+    if planes.shape[2:] != wanted:
+        planes = functional.interpolate(planes, wanted, mode="bilinear", align_corners=False)
+    return torch.cat([tokens, planes.flatten(2).transpose(1, 2)], dim=1)
+
+
+def _grid(config: Any, n_frames: int) -> tuple[int, int]:
+    """Return how many patches lie along frequency and time."""
+    frequencies = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
+    times = (n_frames - config.patch_size) // config.time_stride + 1
+    if times < 1:
+        raise ModelError(
+            f"expected clips of at least {config.patch_size} frames for AST, got {n_frames}; take longer clips"
+        )
+    return frequencies, times
+
+
+def _network(config: Any, n_frames: int, labels: tuple[str, ...]) -> SpectrogramTransformer:
+    """Return a network with random weights for clips of ``n_frames``, whose input is already normalised."""
+    from transformers import ASTConfig, ASTForAudioClassification
+
+    _grid(config, n_frames)
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    changed = ASTConfig.from_dict(config.to_dict() | {"max_length": n_frames} | names)
+    # Attention in operators that every exporter knows.
+    changed._attn_implementation = "eager"  # noqa: SLF001
+    return SpectrogramTransformer(ASTForAudioClassification(changed), {"do_normalize": False})

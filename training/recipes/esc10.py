@@ -34,6 +34,7 @@ from training.datasets.esc50 import CITATION, ESC10, authors, load_esc50
 from training.evaluate import evaluate
 from training.export import export
 from training.features import MelPower, band_statistics, mel_power, window_steps
+from training.losses.embedding import SOFT, embedding_loss
 from training.metrics import accuracy, best_f1_thresholds, confusion_matrix, recall
 from training.networks.residual import ResidualTagger
 from training.run import Run, commit
@@ -75,6 +76,8 @@ class Config:
     weight_decay: float = 0.02  # on matrices and kernels, not on offsets and batch-norm scales
     average_decay: float = 0.99  # per step, of the weights that are exported
     label_smoothing: float = 0.05
+    embedding_loss: str = "none"  # beside it; add or add_pooled, in the form for mixed labels
+    embedding_weight: float = 1.0
     checkpoint_every: int = 10  # epochs
 
     crop_s: float = 5.0  # what the network sees at once in training
@@ -97,6 +100,11 @@ class Config:
             value = getattr(self, name)
             if not (value > 0 if isinstance(value, int) else value):
                 raise ConfigError(f"expected at least one of {name}, got {value!r}; change --{name}")
+        if self.embedding_loss not in SOFT:
+            raise ConfigError(
+                f"expected --embedding_loss to be one of {', '.join(SOFT)}, which know mixed labels, "
+                f"got {self.embedding_loss!r}; change it"
+            )
 
 
 def train(data: Path, run: Run, config: Config) -> None:
@@ -210,9 +218,10 @@ def fit(
             power, wanted = augmented(select(features, batch), targets[batch], loudest[batch], config, generator)
             log_mel = window_steps(power, frontend)
             log_mel = augment.mask(log_mel, 1, config.mask_frames, config.mask_mels, generator)
-            logits, _ = network(log_mel)
+            logits, embedding = network(log_mel)
             smooth = wanted * (1 - config.label_smoothing) + config.label_smoothing / len(LABELS)
             loss = functional.binary_cross_entropy_with_logits(logits, smooth, reduction="sum") / len(batch)
+            loss = loss + config.embedding_weight * embedding_loss(config.embedding_loss, embedding, wanted)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

@@ -203,3 +203,15 @@ def test_an_unfinished_folder_can_be_moved(data: Path, finished: Path, tmp_path:
     shutil.move(tmp_path / "run", tmp_path / "moved")
     start(tmp_path / "moved", data, TINY)
     assert results(tmp_path / "moved") == results(finished)
+
+
+def test_a_loss_on_embeddings_is_added_and_counts(data: Path, tmp_path: Path) -> None:
+    short = replace(TINY, seeds=(0,), final=False, epochs=1)
+    logs = [
+        [json.loads(line) for line in start(tmp_path / name, data, replace(short, embedding_loss=name))]
+        for name in ("none", "add", "add_pooled")
+    ]
+    losses = [log[0]["loss"] for log in logs]
+    assert losses[0] < losses[2] < losses[1]
+    with pytest.raises(ConfigError, match="none, add, add_pooled, which know mixed labels, got 'opl'"):
+        replace(TINY, embedding_loss="opl")
