@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import asdict, replace
 
@@ -11,11 +12,13 @@ import torch
 from torch.nn import functional
 
 from engine import LogMel, Tagger
+from engine.convert import convert_model, read_recordings
 from engine.errors import ConfigError
 from tests.training import trees
+from tests.training.checkpoints import ast_folder, beats_checkpoint
 from training.losses.angular import angular_distance_distribution, focal, soft_angular_distance_distribution
 from training.recipes.angular import Config, batch_loss, mixed, train, with_statistics
-from training.recipes.angular.corpora import Fold, check_labels, load_corpus
+from training.recipes.angular.corpora import Fold, check_labels, load_corpus, speaker_folds
 from training.recipes.angular.encoders import front_end
 from training.recipes.angular.schedules import PUBLISHED, learning_rate, optimiser
 from training.run import Run
@@ -43,6 +46,31 @@ def finished(data, tmp_path_factory):
 
 def metrics_of(folder):
     return json.loads((folder / "metrics.json").read_text())
+
+
+def test_figures_are_the_engine_s_on_clips_that_were_left_out(data, finished):
+    metrics, corpus = metrics_of(finished), load_corpus(data, TINY)
+    stored = np.load(finished / "test.npz")
+    assert sorted(stored["clips"]) == list(range(30))
+    assert (stored["truth"] == corpus.truth[stored["clips"]]).all()
+    for fold in corpus.folds:
+        with Tagger(finished / f"fold{fold.name}.onnx", device="cpu", threads=1) as tagger:
+            clips = [tagger.embed((corpus.waveforms[i], 16_000)) for i in fold.test]
+        right = [int(np.argmax(clip.scores)) for clip in clips] == corpus.truth[fold.test]
+        figures = metrics["folds"][fold.name]
+        assert figures["accuracy"] == pytest.approx(np.mean(right))
+        rows = np.stack([clip.embedding for clip in clips]).astype(np.float64)
+        d = 1 - rows @ rows.T
+        far = [(1 - d[i, j]) ** 2 for i in range(10) for j in range(10) if i != j]
+        # One clip of each class in a fold: no positive pair.
+        assert figures["after"] == {
+            "mu_p": 0.0,
+            "sigma_p": 0.0,
+            "mu_n": pytest.approx(np.mean(far), rel=1e-4),
+            "sigma_n": pytest.approx(np.std(far, ddof=1), rel=1e-4, abs=1e-7),  # embeddings are float32
+        }
+        assert figures["before"] != figures["after"]
+    assert metrics["accuracy"] == pytest.approx(np.mean([f["accuracy"] for f in metrics["folds"].values()]))
 
 
 def test_an_interrupted_run_ends_bit_equal(data, finished, tmp_path):
@@ -156,6 +184,14 @@ def test_published_schedules():
     assert (words.mixup, words.objective, words.batch_size, words.epochs) == (0.5, "bce", 16, 30)
 
 
+def test_a_speaker_is_in_one_fold_and_folds_are_alike():
+    sources = ["a"] * 10 + ["b"] * 6 + ["c"] * 5 + ["d"] * 4 + ["e"] * 3
+    folds = speaker_folds(sources, 2)
+    assert all(len({f for f, s in zip(folds, sources, strict=True) if s == name}) == 1 for name in "abcde")
+    assert sorted(folds.count(fold) for fold in (0, 1)) == [14, 14]  # 10 + 4 and 6 + 5 + 3
+    assert folds == speaker_folds(sources, 2)
+
+
 def test_a_label_that_one_fold_alone_has_is_refused():
     truth = np.array([0, 0, 1, 1, 2])
     check_labels("abc", truth, Fold("1", np.array([0, 2, 4]), np.array([1, 3])))
@@ -175,6 +211,48 @@ def test_real_folds_share_no_speaker(shared_data):
             assert not set(speakers[fold.train][spoken[fold.train]]) & set(speakers[fold.test][spoken[fold.test]])
             assert set(loaded.truth[fold.test]) == set(range(len(loaded.labels)))
             assert len(fold.train) + len(fold.test) == len(loaded.data)
+
+
+def test_a_model_trained_with_add_tags_a_real_clip(shared_data, tmp_path):
+    names = ("rain", "dog_bark", "rooster")
+    source = shared_data / "esc10_dev"
+    with (source / "meta.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["category"] in names and row["fold"] in "12"]
+    trees.write_table(tmp_path / "data" / "meta.csv", rows)
+    (tmp_path / "data" / "ATTRIBUTION.md").symlink_to(source / "ATTRIBUTION.md")
+    (tmp_path / "data" / "audio").symlink_to(source / "audio")
+    config = replace(TINY, channels=(8, 16, 32), embedding_size=32, n_mels=40, epochs=40, checkpoint_every=40)
+    config = replace(config, mask_frames=0, mask_mels=0)
+    train(tmp_path / "data", Run(tmp_path / "run", asdict(config)), config)
+    metrics = metrics_of(tmp_path / "run")
+    assert metrics["accuracy"] > 0.6
+    assert metrics["after"]["mu_n"] < metrics["before"]["mu_n"]
+    with Tagger(tmp_path / "run" / "fold1.onnx", device="cpu") as tagger:
+        clip = tagger.embed("examples/rain.flac")
+        assert clip.top(1)[0].label == "rain"
+        assert np.linalg.norm(clip.embedding) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("encoder", ["crnn", "ast", "beats"])
+def test_other_encoders_run_from_checkpoints_or_without(data, tmp_path, encoder):
+    config = replace(TINY, encoder=encoder, epochs=1, batch_size=16, learning_rate=1e-4)
+    if encoder == "ast":
+        config = replace(config, checkpoint=str(ast_folder(tmp_path / "ast")))
+    elif encoder == "beats":
+        config = replace(config, checkpoint=str(beats_checkpoint(tmp_path / "beats.pt")), mixup=0.5, objective="bce")
+    train(data, Run(tmp_path / "run", asdict(config)), config)
+    with Tagger(tmp_path / "run" / "fold1.onnx", device="cpu") as tagger:
+        clip = tagger.embed("examples/rain.flac")
+        assert clip.scores.shape == (10,)
+        assert clip.embedding.shape == (8 if encoder == "crnn" else 16,)
+        if encoder != "beats":
+            assert clip.scores.sum() == pytest.approx(1, abs=1e-5)
+    recordings = read_recordings(data / "audio", tagger.card)
+    # An AST of this size has no layer that 8 bits make faster, which the conversion says.
+    for variant in ("fp16",) if encoder == "ast" else ("fp16", "int8"):
+        made = convert_model(tmp_path / "run" / "fold1.onnx", variant, tmp_path / "variants", recordings)
+        with Tagger(made.path, device="cpu") as tagger:
+            assert tagger("examples/rain.flac").scores.shape == (10,)
 
 
 @pytest.mark.parametrize(
