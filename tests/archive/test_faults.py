@@ -170,11 +170,10 @@ def test_killing_a_run_with_a_recording_in_parts(tiny, tmp_path, victim):
     out, whole = tmp_path / "out", tmp_path / "whole"
     process = start(*arguments, "-o", out, env=environment)
     until(lambda: any((out / "parts").glob("*.json")), process)
-    time.sleep(chance.uniform(0, 0.5))
+    time.sleep(chance.uniform(0, 0.5))  # the last part may be done by then, which resuming must not mind either
     if victim == "run":
         process.kill()
         finish(process)
-        assert not list((out / "windows").glob("*.parquet"))
     elif pids := workers_of(process):
         os.kill(chance.choice(pids), signal.SIGKILL)
         finish(process)

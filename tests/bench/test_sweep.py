@@ -162,7 +162,7 @@ def test_the_device_is_read_back(path, monkeypatch):
     assert {row.device for row in run_plan(Plan(models=(path,), **QUICK)).rows} == {"elsewhere"}
 
 
-def test_medians_are_those_of_a_stopwatch_around_the_same_calls(path, monkeypatch):
+def test_times_are_those_of_a_stopwatch_around_the_same_calls(path, monkeypatch):
     """Whatever else the machine does meets both, because they time the same calls."""
     call, seconds = sweep_module.Verb.__call__, {}
 
@@ -177,7 +177,7 @@ def test_medians_are_those_of_a_stopwatch_around_the_same_calls(path, monkeypatc
     plan = Plan(
         models=(path,), **QUICK | {"durations_s": (2.0, 30.0), "batches": (40,), "clients": (2,), "repeats": 60}
     )
-    rows = {(row.measure, row.audio_s): row.summary.median for row in run_plan(plan).rows}
+    rows = {(row.measure, row.audio_s): row.summary for row in run_plan(plan).rows}
     batch_s = 1.0 + 39 * 0.5
     expected = {
         ("call", 2.0): (2 * RATE, None, True),
@@ -187,7 +187,8 @@ def test_medians_are_those_of_a_stopwatch_around_the_same_calls(path, monkeypatc
     }
     assert rows.keys() == expected.keys()
     for key, asked in expected.items():
-        assert rows[key] == pytest.approx(statistics.median(seconds[asked]), rel=0.15), key
+        # Medians of busy moments differ by which calls they are of; the shortest call is the same one for both.
+        assert rows[key].minimum == pytest.approx(min(seconds[asked]), rel=0.15), key
 
 
 @pytest.mark.slow

@@ -145,7 +145,7 @@ def yamnet(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Tagge
 
 def test_what_does_not_fit_is_refused_and_nothing_written(tmp_path: Path) -> None:
     checkpoint, output = cnn14_checkpoint(tmp_path / "c.pth"), tmp_path / "cnn14.onnx"
-    with pytest.raises(ConfigError, match=r"one of the networks ast, cnn14, yamnet, got 'vggish'"):
+    with pytest.raises(ConfigError, match=r"one of the networks ast, beats, cnn14, yamnet, got 'vggish'"):
         convert("vggish", checkpoint, output, labels=LABELS)
     with pytest.raises(ConfigError, match="a checkpoint of cnn14 has none; name their file with --labels"):
         convert("cnn14", checkpoint, output)
