@@ -70,6 +70,21 @@ def export(
     scored = Scored(network, card, gives).eval()
     model = to_onnx(scored, card, free_time=shortest is not None)
     check_parity(scored, model, parity_shapes(card, shortest))
+    written = write_model(model, card, path)
+    recordings = read_recordings(calibration, written) if variants and calibration else ()
+    for variant in variants:
+        convert_model(path, variant, path.parent, recordings, overwrite=True)
+    return written
+
+
+def write_model(model: onnx.ModelProto, card: ModelCard, path: Path) -> ModelCard:
+    """Write a graph with its card, golden check included, by temporary name and rename; return the card as written.
+
+    Raises
+    ------
+    ModelError
+        The engine refuses the file: nothing is written.
+    """
     card = record_golden(model, card)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.part.onnx")
@@ -79,9 +94,6 @@ def export(
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    recordings = read_recordings(calibration, written) if variants and calibration else ()
-    for variant in variants:
-        convert_model(path, variant, path.parent, recordings, overwrite=True)
     return written
 
 

@@ -16,11 +16,10 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from engine.card import ModelCard, ModelInput, ModelOutput, ModelOutputs, QueryTower, write_card
+from engine.card import ModelCard, ModelInput, ModelOutput, ModelOutputs, QueryTower
 from engine.errors import ModelError
 from engine.frontend import preset
-from engine.verify import record_golden, verify_model
-from training.export import MAX_IR_VERSION, OPSET, PARITY_TOLERANCE
+from training.export import MAX_IR_VERSION, OPSET, PARITY_TOLERANCE, write_model
 from training.networks.two_tower import QUERY_FEATURES, REFERENCE_FEATURES, REFERENCE_KEPT
 
 if TYPE_CHECKING:
@@ -56,16 +55,7 @@ def export_two_tower(network: TwoTower, card: ModelCard, path: Path) -> ModelCar
     model = to_onnx(compared, card, examples)
     for batch in BATCHES:
         check_pairs(compared, model, examples_for(card, batch))
-    card = record_golden(model, card)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.part.onnx")
-    try:
-        onnx.save(write_card(model, card), temporary)
-        written = verify_model(temporary).card
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return written
+    return write_model(model, card, path)
 
 
 def iminet_card(

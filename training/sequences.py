@@ -27,18 +27,19 @@ from torch import nn
 
 from engine import LogMel
 from engine.audio import load
-from engine.card import ModelCard, write_card
 from engine.errors import EngineError, ModelError
 from engine.scan import find_audio
-from engine.verify import record_golden, verify_model
+from engine.verify import verify_model
 from training.cli_parser import PROG, Parser
 from training.datasets.mixing import fitted
-from training.export import OPSET, PARITY_TOLERANCE
+from training.export import OPSET, PARITY_TOLERANCE, write_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
+
+    from engine.card import ModelCard
 
 STEPS, SCORES, EMBEDDING = "sequences", "scores", "embedding"
 
@@ -159,7 +160,7 @@ def export_on(embedding: Embedding, network: nn.Module, card: ModelCard, path: P
     )
     model = _checked(graph, embedding.graph)
     _check(embedding, network, model)
-    return _written(model, replace(card, frontend=embedding.card.frontend, input=embedding.card.input), path)
+    return write_model(model, replace(card, frontend=embedding.card.frontend, input=embedding.card.input), path)
 
 
 def export_rows(network: nn.Module, card: ModelCard, path: Path, size: int) -> ModelCard:
@@ -187,7 +188,7 @@ def export_rows(network: nn.Module, card: ModelCard, path: Path, size: int) -> M
         sequences = generator.standard_normal(shape).astype(np.float32)
         (scores,) = session.run(None, {STEPS: sequences})
         _compare(network, sequences, scores)
-    return _written(model, card, path)
+    return write_model(model, card, path)
 
 
 def embed(arguments: Sequence[str]) -> int:
@@ -220,19 +221,6 @@ def embed(arguments: Sequence[str]) -> int:
     )
     print(f"{len(paths)} sequences of {sequences.shape[1]} steps of {sequences.shape[2]} in {options.output}")
     return 0
-
-
-def _written(model: onnx.ModelProto, card: ModelCard, path: Path) -> ModelCard:
-    card = record_golden(model, card)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.part.onnx")
-    try:
-        onnx.save(write_card(model, card), temporary)
-        written = verify_model(temporary).card
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return written
 
 
 def _traced(network: nn.Module, size: int) -> onnx.ModelProto:
