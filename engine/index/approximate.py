@@ -46,6 +46,7 @@ def build(index: Contents) -> float:
     n_lists = max(1, min(round(4 * math.sqrt(len(vectors))), len(vectors) // 40))
     metric = faiss.METRIC_L2 if header.metric in ("euclidean", "sqeuclidean") else faiss.METRIC_INNER_PRODUCT
     made = faiss.index_factory(header.size, f"IVF{n_lists},SQ8", metric)
+    faiss.extract_index_ivf(made).cp.min_points_per_centroid = 1  # it would print that small indexes have few points
     sample = generator.choice(len(vectors), min(len(vectors), _TRAINING_PER_LIST * n_lists), replace=False)
     made.train(np.ascontiguousarray(vectors[np.sort(sample)]))
     for start in range(0, len(vectors), 1 << 16):
