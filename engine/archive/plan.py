@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.jsonl"
 FORMAT = "sound-engine archive"
-VERSION = 1
+VERSION = 2
 # Small enough that little is done twice after a crash.
 SHARD_BYTES = 128 << 20
 SHARD_ITEMS = 128

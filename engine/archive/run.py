@@ -8,17 +8,18 @@ import time
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from engine.archive.arrow import pyarrow
 from engine.archive.cluster import Actors, connected, resolve_cores, resolve_device, resolve_workers
 from engine.archive.durable import writing
 from engine.archive.exports import check_formats, remove_exports, write_exports
+from engine.archive.on_device import begun_with, choose
 from engine.archive.place import is_partial, out_of, place_of
 from engine.archive.plan import MANIFEST, make_shards, open_plan, write_plan
 from engine.archive.processes import Processes
 from engine.archive.scan import scan
-from engine.archive.settings import INDEX, PRODUCTS, settings_for
+from engine.archive.settings import INDEX, PRODUCTS, resumed_settings, settings_for
 from engine.archive.splitting import with_splits
 from engine.archive.store import LOCK, PARTS, TABLE_FOLDERS, Store
 from engine.archive.supervisor import Supervisor
@@ -176,25 +177,19 @@ def run(  # noqa: PLR0913 - the options of a job, each by its keyword
         )
     place = place_of(folder)
     begun = open_plan(place) if resume and place.size(MANIFEST) is not None else None
-    name = model if model is not None or begun is None else begun.model
-    path = find_model(name).absolute()
-    # On a cluster, the model's device is there and not here.
-    with Model.open(path, device if ray is None else "cpu", threads=1) as opened:
-        device = opened.device if ray is None else device
-        # What a recurrent network remembers, or what stands before a window, comes from where the parts are cut.
-        takes_parts = not opened.card.input.states and not opened.card.input.context
-        settings = _settings(
-            opened, begun, products, window_s=window_s, hop_s=hop_s, channel=channel, time_pattern=time_pattern
-        )
+    asked: dict[str, Any] = {"window_s": window_s, "hop_s": hop_s, "channel": channel, "time_pattern": time_pattern}
+    applied = _applied(model, begun, products, asked, device, measured=ray is None)
+    settings, takes_parts = applied.settings, applied.takes_parts
     check_formats(formats, threshold, settings.labels)
     items = _until(cancel, islice(scan(inputs, include, exclude), limit))
     store = Store(folder, settings)
     _prepare(store, resume=begun is not None)
-    with _crew(ray, path, device, workers, store) as (crew, n_workers), store.locked():
+    with _crew(ray, applied.path, applied.device, workers, store) as (crew, n_workers), store.locked():
         _sweep(store)
         if begun is None:
-            stored = path.stem if name is None or name in model_names() else str(path)
-            plan = write_plan(place, settings, stored, _shards(items, settings, takes_parts=takes_parts))
+            plan = write_plan(
+                place, settings, _name_of(applied.path), _shards(items, settings, takes_parts=takes_parts)
+            )
         else:
             plan = _extended(place, items, takes_parts=takes_parts)
         if not plan.n_items:
@@ -255,36 +250,47 @@ def _crew(ray: str | None, model: Path, device: str, workers: int | None, store:
             yield actors, resolve_workers(workers, device)
 
 
-def _settings(
-    model: Model,
+class _Applied(NamedTuple):
+    """The model of a run and how it is applied."""
+
+    path: Path
+    device: str
+    settings: ArchiveSettings
+    takes_parts: bool
+
+
+def _applied(
+    model: str | os.PathLike[str] | None,
     begun: Plan | None,
     products: Collection[str] | None,
+    asked: dict[str, Any],
+    device: str,
     *,
-    window_s: float | None,
-    hop_s: float | None,
-    channel: int | None,
-    time_pattern: str | None,
-) -> ArchiveSettings:
-    """Return the settings that are asked for; what is not asked for is as it was begun, and the rest must be."""
-    if begun is None:
-        return settings_for(model, PRODUCTS if products is None else products, window_s, hop_s, channel, time_pattern)
-    theirs = begun.settings
-    ours = settings_for(
-        model,
-        theirs.products if products is None else products,
-        theirs.options["window_s"] if window_s is None else window_s,
-        theirs.options["hop_s"] if hop_s is None else hop_s,
-        theirs.channel if channel is None else channel,
-        theirs.time_pattern if time_pattern is None else time_pattern,
-    )
-    if ours != theirs:
-        before, now = theirs.to_dict(), ours.to_dict()
-        changed = ", ".join(key for key in before if before[key] != now[key])
-        raise ConfigError(
-            f"expected the settings that the archive was begun with, got others ({changed}); leave them out, or choose "
-            "another folder"
-        )
-    return ours
+    measured: bool,
+) -> _Applied:
+    """Return what a run is done with: as it was begun, or on a GPU of this machine as is measured to be fastest."""
+    path = find_model(begun.model if model is None and begun is not None else model).absolute()
+    batch_size = None
+    if begun is not None:
+        path = begun_with(path, begun.settings.model_sha256)
+    elif measured:
+        path, batch_size = choose(path, {"window_s": asked["window_s"], "hop_s": asked["hop_s"]}, device)
+    # On a cluster, the model's device is there and not here.
+    with Model.open(path, device if measured else "cpu", threads=1) as opened:
+        if begun is not None:
+            settings = resumed_settings(opened, begun.settings, products, **asked)
+        else:
+            wanted = PRODUCTS if products is None else products
+            settings = settings_for(opened, wanted, **asked, batch_size=batch_size)
+        # What a recurrent network remembers, or what stands before a window, comes from where the parts are cut.
+        takes_parts = not opened.card.input.states and not opened.card.input.context
+        return _Applied(path, opened.device if measured else device, settings, takes_parts)
+
+
+def _name_of(path: Path) -> str:
+    """Return what a later run finds this model by: its name where that means this file, else its path."""
+    named = path.stem in model_names() and find_model(path.stem).absolute() == path
+    return path.stem if named else str(path)
 
 
 def _prepare(store: Store, *, resume: bool) -> None:

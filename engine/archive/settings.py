@@ -42,6 +42,8 @@ class ArchiveSettings:
         None averages all.
     time_pattern : str or None
         How names hold the time of a recording; see ``engine.archive.recorded``.
+    batch_size : int or None
+        Windows in one call of the network on a GPU; None is the engine's default. A CPU takes one whatever it is.
     """
 
     model: str
@@ -54,6 +56,7 @@ class ArchiveSettings:
     hop: int
     channel: int | None
     time_pattern: str | None
+    batch_size: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -69,7 +72,11 @@ class ArchiveSettings:
     @property
     def options(self) -> CallOptions:
         """What the model is called with."""
-        return {"window_s": self.window / self.sample_rate, "hop_s": self.hop / self.sample_rate}
+        return {
+            "window_s": self.window / self.sample_rate,
+            "hop_s": self.hop / self.sample_rate,
+            "batch_size": self.batch_size,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -92,8 +99,10 @@ def settings_for(
     products: Collection[str] = PRODUCTS,
     window_s: float | None = None,
     hop_s: float | None = None,
+    *,
     channel: int | None = None,
     time_pattern: str | None = None,
+    batch_size: int | None = None,
 ) -> ArchiveSettings:
     """Return the settings of a run.
 
@@ -109,6 +118,8 @@ def settings_for(
         The channel to take; None averages all.
     time_pattern : str or None
         In the codes of ``strptime``; None looks for the usual ones.
+    batch_size : int or None
+        What was measured on a GPU.
 
     Raises
     ------
@@ -139,4 +150,48 @@ def settings_for(
         hop=hop,
         channel=channel,
         time_pattern=time_pattern,
+        batch_size=batch_size,
     )
+
+
+def resumed_settings(
+    model: Model,
+    begun: ArchiveSettings,
+    products: Collection[str] | None = None,
+    window_s: float | None = None,
+    hop_s: float | None = None,
+    *,
+    channel: int | None = None,
+    time_pattern: str | None = None,
+) -> ArchiveSettings:
+    """Return the settings of a run that goes on: what is not asked for is as it was begun, and the rest must be.
+
+    Parameters
+    ----------
+    model : Model
+    begun : ArchiveSettings
+    products, window_s, hop_s, channel, time_pattern
+        As for ``settings_for``; None is what it was begun with.
+
+    Raises
+    ------
+    ConfigError
+        Something differs, or is refused as in ``settings_for``.
+    """
+    ours = settings_for(
+        model,
+        begun.products if products is None else products,
+        begun.options["window_s"] if window_s is None else window_s,
+        begun.options["hop_s"] if hop_s is None else hop_s,
+        channel=begun.channel if channel is None else channel,
+        time_pattern=begun.time_pattern if time_pattern is None else time_pattern,
+        batch_size=begun.batch_size,
+    )
+    if ours != begun:
+        before, now = begun.to_dict(), ours.to_dict()
+        changed = ", ".join(key for key in before if before[key] != now[key])
+        raise ConfigError(
+            f"expected the settings that the archive was begun with, got others ({changed}); leave them out, or choose "
+            "another folder"
+        )
+    return ours

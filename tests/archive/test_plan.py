@@ -71,8 +71,8 @@ def test_no_manifest(tmp_path):
 def test_a_manifest_of_another_version(tmp_path, settings):
     path = tmp_path / "manifest.jsonl"
     written(path, settings)
-    path.write_bytes(path.read_bytes().replace(b'"version": 1', b'"version": 2', 1))
-    with pytest.raises(ConfigError, match=r"manifest of version 1, got version 2"):
+    path.write_bytes(path.read_bytes().replace(b'"version": 2', b'"version": 1', 1))
+    with pytest.raises(ConfigError, match=r"manifest of version 2, got version 1"):
         Plan(path)
 
 

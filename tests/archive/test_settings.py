@@ -19,7 +19,7 @@ def test_settings_are_the_cards_by_default(model):
     assert (settings.sample_rate, settings.window, settings.hop, settings.channel) == (RATE, RATE, RATE // 2, None)
     assert (settings.model_sha256, settings.card_sha256) == (model.card.model_sha256, model.card.card_sha256)
     assert settings.products == ("tags", "embeddings")
-    assert settings.options == {"window_s": 1.0, "hop_s": 0.5}
+    assert settings.options == {"window_s": 1.0, "hop_s": 0.5, "batch_size": None}
 
 
 def test_products_can_be_chosen(model):
@@ -66,6 +66,7 @@ def test_the_fingerprint_covers_every_field(settings):
         "hop": 1,
         "channel": 0,
         "time_pattern": "%Y%m%d%H",
+        "batch_size": 4,
     }
     assert set(changes) == set(settings.to_dict())
     prints = {replace(settings, **{name: value}).fingerprint for name, value in changes.items()}
@@ -80,6 +81,6 @@ def test_settings_survive_json(settings):
 
 def test_settings_of_another_version_are_refused(settings):
     with pytest.raises(
-        ConfigError, match=r"expected the settings \['card_sha256', .*use the sound-engine that made it"
+        ConfigError, match=r"expected the settings \['batch_size', 'card_sha256', .*use the sound-engine that made it"
     ):
         ArchiveSettings.from_dict(settings.to_dict() | {"gain": 1})
