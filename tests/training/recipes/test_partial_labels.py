@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from engine import Tagger
 from engine.errors import ConfigError
-from tests.tiny_models import EMBEDDING_SIZE, save
+from tests.tiny_models import EMBEDDING_SIZE, log_mel_card, save
 from tests.training import trees
 from tests.training.datasets.layouts import lines
 from tests.training.datasets.test_scenes import fields
@@ -246,7 +247,8 @@ def test_what_no_part_knows_is_refused(changes):
 
 def test_cells_are_one_configuration_and_seed_each():
     full = dict(cells("scenes", "m.onnx"))
-    assert len(full) == 5 * 5 * (1 + 2 * 2)
+    assert len(full) == 5 * 5 * (1 + 4 + 2)
+    assert len(dict(cells("audioset_vggish", ""))) == 5 * 5 * (1 + 4)
     assert len({json.dumps(asdict(config)) for config in full.values()}) == len(full)
     assert len(dict(cells("openmic2018", ""))) == 5 * 5 * (1 + 4)
     assert {config.decay for config in dict(cells("sonyc_ust", "x.npz")).values()} == {0.99}
@@ -254,6 +256,8 @@ def test_cells_are_one_configuration_and_seed_each():
 
 
 def test_tables_and_plots_of_what_is_finished(tmp_path, capsys):
+    card = log_mel_card(thresholds={"low": 0.3, "high": 0.5, "both": 0.6})
+    model = save(tmp_path / "model.onnx", card=card)
     for method in ("b0", "le"):
         for seed, figure in enumerate((0.5, 0.6)):
             folder = tmp_path / f"scenes-full_rare_0.8_{method}_{seed}"
@@ -261,10 +265,19 @@ def test_tables_and_plots_of_what_is_finished(tmp_path, capsys):
             pruning = {"percentile": 80.0, "precision": 0.5, "recall": 0.25, "hidden": 100, "hidden_positives": 10}
             metrics = {"student": {"macro_auprc": figure}} | ({"pruning": pruning} if method == "le" else {})
             (folder / "metrics.json").write_text(json.dumps(metrics))
+            shutil.copy(model, folder)
+            # Of "low", two of three are found and nothing else; of "high" the one that is known; of "both" nothing.
+            given = np.array([[0.4, 0.9, 0.5], [0.31, 0.4, 0.5], [0.29, 0.9, 0.5], [0.1, 0.0, 0.9]])
+            there = np.array([[1, 1, 0], [1, 0, 1], [1, 0, 1], [0, 0, 0]], np.uint8)
+            known = np.array([[True] * 3, [True] * 3, [True, False, True], [True] * 3])
+            np.savez(folder / "test.npz", scores=given, targets=there, known=known)
     assert main(["report", "--cells", str(tmp_path), "-o", str(tmp_path / "box.png")]) == 0
     out = capsys.readouterr().out
     assert "| 80 % | 55.0 ± 7.1 (2) |  | 55.0 ± 7.1 (2) |  |  |" in out
     assert "| scenes-full | rare | le | 80 % | 80 | 0.50 | 0.25 | 0.10 |" in out
+    assert "### scenes-full, 80 % hidden rare: F1 of each label" in out
+    assert "| low | 3 | 80.0 ± 0.0 (2) |  | 80.0 ± 0.0 (2) |  |  |\n| both | 2 | 0.0" in out
+    assert "| high | 1 | 100.0 ± 0.0 (2) |" in out
     assert in_per_cent([]) == ""
     plot(tmp_path, tmp_path / "other.png")
     assert (tmp_path / "other.png").stat().st_size > 5_000
