@@ -33,7 +33,7 @@ lint: $(VENV)/lint-extras
 
 # The checked kernels lie in a folder of their own, ahead of the installed ones. Leaks are Python's, and not looked for.
 SANITIZED := $(CURDIR)/build/sanitize/lib
-KERNEL_TESTS := $(addprefix tests/test_,frontend.py bank.py stream.py spectra.py distance.py fuzz.py)
+KERNEL_TESTS := $(addprefix tests/test_,frontend.py bank.py stream.py spectra.py distance.py fuzz.py) tests/archive/test_meter.py
 sanitize: $(VENV)/test-extras
 	ENGINE_SANITIZE=1 $(BIN)/python setup.py --quiet build --build-base build/sanitize --build-lib $(SANITIZED)
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \

@@ -12,4 +12,5 @@ PYBIND11_MODULE(_kernels, m) {
   bind_log_mel(m);
   bind_log_mel_bank(m);
   bind_distance(m);
+  bind_levels(m);
 }

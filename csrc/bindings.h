@@ -7,3 +7,4 @@
 void bind_log_mel(pybind11::module_& m);
 void bind_log_mel_bank(pybind11::module_& m);
 void bind_distance(pybind11::module_& m);
+void bind_levels(pybind11::module_& m);

@@ -15,6 +15,12 @@ struct ProductBound {
   float smallest, largest;  // squared lengths of rows within which float32 suffices
 };
 
+// Of samples; see levels_lanes.h.
+struct Levels {
+  float peak;
+  long clipped, silent;
+};
+
 struct Kernels {
   const char* name;      // "baseline", "neon", "avx2", "avx512" or "avx512vnni"
   int lanes;             // floats in a vector register
@@ -33,6 +39,8 @@ struct Kernels {
   float (*largest_value)(const float* values, long n);
   void (*limit_and_scale)(float* rows, long n_frames, int n_mels, float shift, float lowest, const float* gain,
                           const float* bias);
+
+  Levels (*levels)(const float* x, long n, float full_scale, float silence);
 
   // Matrix products in register tiles of tile_rows x tile_columns; see tile.h and tile_lanes.h.
   int tile_rows, tile_columns;

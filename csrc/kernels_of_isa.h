@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels.h"
+#include "levels_lanes.h"
 #include "log_mel_lanes.h"
 #include "row_lanes.h"
 #include "tile_lanes.h"
@@ -19,6 +20,7 @@ static const Kernels kTable = {
     /*stft=*/stft,
     /*largest_value=*/largest_value,
     /*limit_and_scale=*/limit_and_scale,
+    /*levels=*/levels,
     /*tile_rows=*/kTileRows,
     /*tile_columns=*/kTileColumns,
     /*pack=*/pack,

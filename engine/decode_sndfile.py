@@ -107,8 +107,11 @@ class SndfileDecoder:
 
     def warnings(self) -> list[str]:
         """Return what was odd about a recording that was read to its end: libsndfile's remarks, and missing samples."""
-        lines = (" ".join(line.split()) for line in self._file.extra_info.splitlines())
-        found = [line for line in lines if "(should be" in line or (line.startswith("***") and "unknown m" not in line)]
+        told = self._file.extra_info
+        found = []
+        if "(should be" in told or "***" in told:  # hardly any has one
+            lines = (" ".join(line.split()) for line in told.splitlines())
+            found += [line for line in lines if "(should be" in line or (line[:3] == "***" and "unknown m" not in line)]
         if self._position < self._file.frames < UNKNOWN_FRAMES:
             found.append(f"the header announces {self._file.frames} samples, {self._position} could be read")
         return list(dict.fromkeys(found))[:MAX_WARNINGS]

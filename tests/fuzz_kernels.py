@@ -260,10 +260,18 @@ class Fuzzer:
         assert triplets.shape == (len(flags), 3)
         return "semi_hard"
 
+    def levels(self) -> str:
+        samples = self.array(1)
+        limits = [float(self.pick(ODD_NUMBERS)) for _ in range(2)]
+        peak, loud, silent = _kernels.levels(samples, *limits)
+        assert peak >= 0
+        assert 0 <= loud <= len(samples) and 0 <= silent <= len(samples)
+        return "levels"
+
     def run(self, cases: int) -> None:
         """Run that many cases and count what came of them."""
         calls: list[Callable[[], str]] = [self.log_mel, self.log_mel_many, self.bank, self.stream, self.spectra]
-        calls += [self.small_calls, self.pairwise, self.top_k, self.semi_hard]
+        calls += [self.small_calls, self.pairwise, self.top_k, self.semi_hard, self.levels]
         for _ in range(cases):
             call = self.pick(calls)
             try:

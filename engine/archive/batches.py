@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from engine.archive.decoding import failed
+from engine.archive.decoding import failure
 from engine.errors import DeviceError
 from engine.listener import run_prepared
 
@@ -124,7 +124,5 @@ class Batches:
         while self._open and self._open[0].row is not None and not self._open[0].n_waiting:
             recording = self._open.popleft()
             assert recording.row is not None
-            row = replace(recording.row, n_windows=recording.n_windows)
-            if recording.error is not None:
-                row = failed(row, "tag", recording.error)
-            self._finished(row)
+            known: dict[str, Any] = {} if recording.error is None else failure("tag", recording.error)
+            self._finished(replace(recording.row, n_windows=recording.n_windows, **known))

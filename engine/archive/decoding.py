@@ -62,7 +62,7 @@ def decoded(  # noqa: PLR0917 - one call, which names nothing twice
     Members of a container are opened in turn: it is read forward, whoever decodes them.
     """
     began = time.perf_counter()
-    row = unread(item, file_id, settings)
+    known: dict[str, Any] = {}
     stage, meter, sha256 = "open", None, None
     with contextlib.ExitStack() as held:
         try:
@@ -73,32 +73,31 @@ def decoded(  # noqa: PLR0917 - one call, which names nothing twice
                 source, sha256 = held.enter_context(opener.open(item))
             recorded = recorded_at(item.uri, source, settings.time_pattern)
             if recorded is not None:
-                row = replace(
-                    row,
-                    recorded_at=recorded.begin,
-                    utc_offset_min=recorded.utc_offset_min,
-                    recorded_from=recorded.origin,
-                )
+                known |= {
+                    "recorded_at": recorded.begin,
+                    "utc_offset_min": recorded.utc_offset_min,
+                    "recorded_from": recorded.origin,
+                }
             meter = Meter(_opened(source, item))
             stage = "tag"
             listener = model.listener(repr(item.uri), **settings.options)
             with AudioReader(meter, settings.sample_rate, settings.channel) as reader:
                 for block in reader.blocks(max(BLOCK_SAMPLES, settings.window)):
                     for prepared in listener.prepare(block):
-                        yield Decoded(prepared, row.recorded_at)
+                        yield Decoded(prepared, known.get("recorded_at"))
                 for prepared in listener.prepare_rest():
-                    yield Decoded(prepared, row.recorded_at)
-                row = replace(row, warnings="; ".join(meter.warnings()) or None)
+                    yield Decoded(prepared, known.get("recorded_at"))
+                known["warnings"] = "; ".join(meter.warnings()) or None
         except Exception as error:  # noqa: BLE001 - whatever one recording does, the others go on
-            row = failed(row, "decode" if stage == "tag" and isinstance(error, AudioError) else stage, error)
+            known |= failure("decode" if stage == "tag" and isinstance(error, AudioError) else stage, error)
         if sha256 is not None:
             try:
-                row = replace(row, sha256=sha256())
+                known["sha256"] = sha256()
             except AudioError as error:  # its end cannot be read, which the decoder had no need of
-                row = row if row.error is not None else failed(row, "decode", error)
+                known = failure("decode", error) | known
     if meter is not None:
-        row = measured(row, meter)
-    return replace(row, done_at=datetime.now(UTC), wall_s=time.perf_counter() - began)
+        known |= measured(meter)
+    return replace(unread(item, file_id, settings), **known, wall_s=time.perf_counter() - began)
 
 
 def _opened(source: Any, item: Item) -> Any:
@@ -125,21 +124,20 @@ def unread(item: Item, file_id: int, settings: ArchiveSettings) -> FileRow:
     )
 
 
-def failed(row: FileRow, stage: str, error: Exception) -> FileRow:
-    """Return the row with an error."""
-    return replace(row, error_stage=stage, error_type=type(error).__name__, error=str(error) or repr(error))
+def failure(stage: str, error: Exception) -> dict[str, str]:
+    """Return the fields of a row that say why there are no windows."""
+    return {"error_stage": stage, "error_type": type(error).__name__, "error": str(error) or repr(error)}
 
 
-def measured(row: FileRow, meter: Meter) -> FileRow:
-    """Return the row with what was measured while the recording was read."""
-    row = replace(row, sample_rate=int(meter.sample_rate), channels=meter.channels)
+def measured(meter: Meter) -> dict[str, Any]:
+    """Return the fields of a row with what was measured while the recording was read."""
+    known: dict[str, Any] = {"sample_rate": int(meter.sample_rate), "channels": meter.channels}
     if not meter.n_frames:
-        return row
+        return known
     n_samples = meter.n_frames * meter.channels
-    return replace(
-        row,
-        duration_s=meter.n_frames / meter.sample_rate,
-        peak=meter.peak,
-        clipped=meter.clipped / n_samples,
-        silent=meter.silent / n_samples,
-    )
+    return known | {
+        "duration_s": meter.n_frames / meter.sample_rate,
+        "peak": meter.peak,
+        "clipped": meter.clipped / n_samples,
+        "silent": meter.silent / n_samples,
+    }

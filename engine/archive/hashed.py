@@ -81,7 +81,7 @@ class HashedFile:
         block = self._blocks.get(number)
         if block is None:
             self._file.seek(number * BLOCK_BYTES)
-            block = memoryview(_read_full(self._file, max(0, min(BLOCK_BYTES, self._size - number * BLOCK_BYTES))))
+            block = memoryview(read_full(self._file, max(0, min(BLOCK_BYTES, self._size - number * BLOCK_BYTES))))
             if len(self._blocks) == BLOCKS_HELD:
                 # Never the first one, which dictionaries keep in front.
                 del self._blocks[next(held for held in self._blocks if held)]
@@ -92,7 +92,7 @@ class HashedFile:
         return block
 
 
-def _read_full(file: BinaryIO, count: int) -> bytes:
+def read_full(file: BinaryIO, count: int) -> bytes:
     """Return ``count`` bytes, fewer only at the end: one read of an unbuffered file may give less than it has."""
     data = file.read(count)
     while data and len(data) < count and (more := file.read(count - len(data))):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
 
 from engine.archive.containers import open_container
-from engine.archive.hashed import HashedFile
+from engine.archive.hashed import HashedFile, read_full
 from engine.archive.remote import open_url
 from engine.archive.uri import is_url, member_of
 from engine.errors import AudioError, EngineError
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from engine.archive.uri import Member
 
 _BLOCK_BYTES = 1 << 20
+# A file of this size or less is read at once: a decoder's many small reads then find it in memory.
+WHOLE_BYTES = 4 << 20
 # What lies in a container or an object store is held in memory up to this, and in a temporary file beyond.
 SPOOL_BYTES = 64 << 20
 # Left free on the disk of temporary files.
@@ -101,6 +104,12 @@ class Opener:
         """
         if not is_url(item.uri):
             with _opened(item.uri) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size <= WHOLE_BYTES:
+                    with _explained(item.uri):
+                        data = read_full(file, size)
+                    yield Opened(io.BytesIO(data), hashlib.sha256(data).hexdigest)
+                    return
                 hashed = HashedFile(file)
                 yield Opened(_Explained(hashed, item.uri), hashed.sha256)
             return

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from engine import _kernels
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 # -80 dBFS.
 SILENCE = 1e-4
 # 16-bit full scale, and what coders that overshoot decode to.
 FULL_SCALE = 1 - 2**-15
-# Samples at a time: they, their levels and what is silent of them stay in the cache.
-_STEP = 1 << 14
 
 
 class Meter:
@@ -45,8 +44,6 @@ class Meter:
         self.peak = 0.0
         self.clipped = 0
         self.silent = 0
-        self._level = np.empty(_STEP, np.float32)
-        self._is_silent = np.empty(_STEP, np.bool_)
 
     def read(self) -> NDArray[np.float32]:
         """Return the recording's next samples, shape (k, channels)."""
@@ -62,17 +59,10 @@ class Meter:
     def measure(self, frames: NDArray[np.float32]) -> None:
         """Count samples, shape (k, channels), as read."""
         self.n_frames += len(frames)
-        samples = frames.reshape(-1)
-        for start in range(0, len(samples), _STEP):
-            piece = samples[start : start + _STEP]
-            level, is_silent = self._level[: len(piece)], self._is_silent[: len(piece)]
-            np.abs(piece, out=level)
-            peak = float(level.max())
-            self.peak = max(self.peak, peak)
-            if peak >= FULL_SCALE:
-                self.clipped += int(np.count_nonzero(level >= FULL_SCALE))
-            np.less(level, SILENCE, out=is_silent)
-            self.silent += int(np.count_nonzero(is_silent))
+        peak, clipped, silent = _kernels.levels(frames.reshape(-1), FULL_SCALE, SILENCE)
+        self.peak = max(self.peak, peak)
+        self.clipped += clipped
+        self.silent += silent
 
     def warnings(self) -> list[str]:
         """Return what was odd about the recording, where its decoder says so."""

@@ -10,7 +10,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.archive import hashed
+from engine.archive import hashed, items
 from engine.archive.hashed import HashedFile
 from engine.archive.items import Item, Opener
 from engine.audio import open_recording
@@ -77,12 +77,13 @@ def test_what_is_read_in_order_is_read_once(tmp_path):
 @pytest.mark.parametrize(("kind", "subtype"), [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS")])
 def test_a_decoder_reads_a_recording_once(tmp_path, monkeypatch, kind, subtype):
     monkeypatch.setattr(hashed, "BLOCK_BYTES", 1 << 13)
+    monkeypatch.setattr(items, "WHOLE_BYTES", 0)
     path = tmp_path / "a"
     rng = np.random.default_rng(0)
     soundfile.write(path, rng.uniform(-0.5, 0.5, 200_000), 44100, format=kind, subtype=subtype)
     read = []
-    full = hashed._read_full
-    monkeypatch.setattr(hashed, "_read_full", lambda file, count: read.append(count) or full(file, count))
+    full = hashed.read_full
+    monkeypatch.setattr(hashed, "read_full", lambda file, count: read.append(count) or full(file, count))
     with Opener() as opener, opener.open(Item(str(path))) as (source, sha256):
         recording = open_recording(source)
         while len(recording.read()):
@@ -93,6 +94,22 @@ def test_a_decoder_reads_a_recording_once(tmp_path, monkeypatch, kind, subtype):
     assert size > 5 << 13
     # A Vorbis decoder looks at the end, and at places in between, before it begins.
     assert size <= sum(read) <= size + (6 << 13 if kind == "OGG" else 0)
+
+
+def test_a_small_file_is_read_at_once(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, (50_000, 2)), 44100, format="WAV")
+    monkeypatch.setattr(items, "WHOLE_BYTES", path.stat().st_size)
+    read = []
+    full = items.read_full
+    monkeypatch.setattr(items, "read_full", lambda file, count: read.append(count) or full(file, count))
+    with Opener() as opener, opener.open(Item(str(path))) as (source, sha256):
+        # It is in memory: what becomes of the file changes nothing.
+        before = path.read_bytes()
+        path.write_bytes(b"another")
+        assert source.read() == before
+        assert sha256() == hashlib.sha256(before).hexdigest()
+    assert read == [len(before)]
 
 
 def test_a_file_that_becomes_shorter_ends_there(tmp_path):
