@@ -265,7 +265,8 @@ class Fuzzer:
         limits = [float(self.pick(ODD_NUMBERS)) for _ in range(2)]
         peak, loud, silent = _kernels.levels(samples, *limits)
         assert peak >= 0
-        assert 0 <= loud <= len(samples) and 0 <= silent <= len(samples)
+        assert 0 <= loud <= len(samples)
+        assert 0 <= silent <= len(samples)
         return "levels"
 
     def run(self, cases: int) -> None:
