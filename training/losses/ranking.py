@@ -47,23 +47,25 @@ def triplet(logits: Tensor, is_first: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits, is_first.to(logits.dtype))
 
 
-def in_batch(logits: Tensor, targets: Tensor) -> Tensor:
+def in_batch(logits: Tensor, fits: Tensor) -> Tensor:
     """Return the cross entropy of each query's target among the targets of the whole batch, a scalar.
 
     Parameters
     ----------
     logits : Tensor, shape (batch, batch)
         Of query i and the target of query j.
-    targets : Tensor of int, shape (batch,)
-        Which reference each query means. A column that repeats the target of its row counts neither for nor against.
+    fits : Tensor of bool, shape (batch, batch)
+        Whether query i means the target of query j too, as it does its own. Such a column counts neither for nor
+        against it.
     """
-    if not len(targets) or logits.shape != (len(targets), len(targets)):
-        raise ValueError(f"expected logits (batch, batch) of a batch that is not empty, got {tuple(logits.shape)}")
-    again = targets[:, None] == targets
-    again = again & ~torch.eye(len(targets), dtype=torch.bool, device=targets.device)
-    return functional.cross_entropy(
-        logits.masked_fill(again, -torch.inf), torch.arange(len(targets), device=logits.device)
-    )
+    n = len(logits)
+    if not n or logits.shape != (n, n) or fits.shape != (n, n):
+        raise ValueError(
+            f"expected logits and fits (batch, batch) of a batch that is not empty, got {tuple(logits.shape)} and "
+            f"{tuple(fits.shape)}"
+        )
+    again = fits.to(logits.device) & ~torch.eye(n, dtype=torch.bool, device=logits.device)
+    return functional.cross_entropy(logits.masked_fill(again, -torch.inf), torch.arange(n, device=logits.device))
 
 
 def _batch(logits: Tensor, answers: Tensor) -> None:

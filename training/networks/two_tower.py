@@ -71,8 +71,12 @@ class TripletComparison(nn.Module):
         They go into a binary cross entropy with logits: behind a sigmoid in float32 the gradient of a badly wrong
         triplet is zero.
         """
-        ours = self.network.query(query)
-        similarities = [self.network.head(ours, self.network.reference(each)).sigmoid() for each in (first, second)]
+        towers = self.network
+        return self.compare(towers.query(query), towers.reference(first), towers.reference(second))
+
+    def compare(self, query: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Return the same of embeddings, shapes (batch, query size) and twice (batch, reference size)."""
+        similarities = [self.network.head(query, each).sigmoid() for each in (first, second)]
         return torch.stack(similarities, dim=1) @ self.factors
 
 
@@ -156,7 +160,38 @@ class SimilarityHead(nn.Module):
             self.dropout(reference), theirs, self.join.bias
         )
         logits: Tensor = self.compare(self.dropout(torch.relu(joined)))
-        return logits.squeeze(1)
+        return logits.squeeze(-1)
+
+
+class CosineHead(nn.Module):
+    """The cosine of both embeddings, which are of one size, stretched and shifted to a logit; both factors are learnt.
+
+    Attributes
+    ----------
+    scale, offset : Parameter, scalars
+    """
+
+    def __init__(self, scale: float = 10.0, offset: float = -5.0) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale))
+        self.offset = nn.Parameter(torch.tensor(offset))
+
+    def forward(self, query: Tensor, reference: Tensor) -> Tensor:
+        """Map embeddings (batch or 1, size) and (batch, size) to logits (batch,)."""
+        cosines = (functional.normalize(query, dim=-1) * functional.normalize(reference, dim=-1)).sum(dim=-1)
+        return self.scale * cosines + self.offset
+
+
+def all_logits(head: nn.Module, queries: Tensor, references: Tensor) -> Tensor:
+    """Return the logits of every query with every reference, shape (n_queries, n_references).
+
+    Parameters
+    ----------
+    queries, references : Tensor, shapes (n_queries, query size) and (n_references, reference size)
+        Embeddings.
+    """
+    logits: Tensor = head(queries[:, None], references[None])
+    return logits
 
 
 def standardised(spectrograms: Tensor) -> Tensor:

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 N_TRIALS = 28
 PAPER_P = 5.3e-6  # that of triplets as published against pairs as published
-KINDS = (("triplet", "published"), ("pairwise", "published"), ("pairwise", "matched"), ("infonce", "matched"))
+KINDS = (("triplet", "published"), ("pairwise", "published"), ("pairwise", "matched"))
+# They take no part in the correlations, only in the ranks.
+OTHERS = (("infonce", "matched"), ("semi_hard", "matched"))
+N_OF_OTHERS = 8  # trials
 
 
 def cells(grid: str, corpus: str) -> Iterator[tuple[str, Config]]:
@@ -46,9 +49,10 @@ def cells(grid: str, corpus: str) -> Iterator[tuple[str, Config]]:
     """
     base = Config(corpus=corpus)
     if grid != "paper":
-        base = replace(base, towers="small", epochs=25 if grid == "full" else 8)
+        small = {"query_encoder": "small_imitation", "reference_encoder": "small_recording"}
+        base = replace(base, **small, once=True, epochs=20 if grid == "full" else 8)
     for seed in range(6 if grid == "reduced" else N_TRIALS):
-        for loss, schedule in KINDS:
+        for loss, schedule in (*KINDS, *(OTHERS if seed < N_OF_OTHERS else ())):
             yield f"{corpus}_{loss}_{schedule}_{seed}", replace(base, seed=seed, loss=loss, schedule=schedule)
 
 
