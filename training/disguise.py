@@ -58,9 +58,7 @@ def stretched(wave: NDArray[np.float64], length: int, sample_rate: int) -> NDArr
     return made[hop : hop + length] if len(made) >= hop + length else np.pad(made[hop:], (0, length + hop - len(made)))
 
 
-def through_channel(
-    wave: NDArray[np.float64], sample_rate: int, generator: np.random.Generator
-) -> NDArray[np.float64]:
+def through_channel(wave: NDArray[np.float64], sample_rate: int, generator: np.random.Generator) -> NDArray[np.float64]:
     """Return a wave without what lies under 100 to 400 Hz and over 2 to 5 kHz, its bands between louder or softer."""
     frequencies = np.fft.rfftfreq(len(wave), 1 / sample_rate)
     low, high = generator.uniform(100, 400), generator.uniform(2000, 5000)

@@ -28,7 +28,7 @@ SPLITS = ("train", "validation")
 def spoken_trial(
     said: Mapping[str, Sequence[Record]], training_share: float, n_unheard: int, generator: Generator
 ) -> Trial:
-    """Return a trial in which a query means its word by any other speaker.
+    """Return a trial in which a query means its word, whoever says it.
 
     In training every recording of the training speakers is a query and a reference. Of the other speakers half give
     queries and half candidates, one recording per word, drawn.
@@ -41,7 +41,7 @@ def spoken_trial(
         Of the speakers.
     n_unheard : int
         Words that are no part of training, drawn from those with the fewest recordings: a part "unheard" of their own,
-        queries and candidates by the other speakers too.
+        with queries by all the other speakers and candidates by those of training.
 
     Raises
     ------
@@ -66,32 +66,32 @@ def spoken_trial(
 
     mine = [(record, c) for c, word in enumerate(heard) for record in said[word] if roles[record.source] == "train"]
     records, classes = tuple(record for record, _ in mine), np.array([c for _, c in mine], np.int64)
-    names = np.array([record.source for record in records])
-    fits = (classes[:, None] == classes) & (names[:, None] != names)
-    # A word of one training speaker has nothing to mean.
-    useful = fits.any(axis=1)
-    queries = tuple(record for record, kept in zip(records, useful, strict=True) if kept)
-    parts = {"train": Part(queries, records, classes[useful], classes, fits[useful])}
-    parts["validation"] = _judged(said, heard, roles, generator)
+    parts = {"train": Part(records, records, classes, classes, classes[:, None] == classes)}
+    parts["validation"] = _judged(said, heard, roles, ("query",), "reference", generator)
     if unheard:
-        parts["unheard"] = _judged(said, unheard, roles, generator)
+        parts["unheard"] = _judged(said, unheard, roles, ("query", "reference"), "train", generator)
     return Trial(tuple(heard), parts)
 
 
 def _judged(
-    said: Mapping[str, Sequence[Record]], words: Sequence[str], roles: Mapping[str, str], generator: Generator
+    said: Mapping[str, Sequence[Record]],
+    words: Sequence[str],
+    roles: Mapping[str, str],
+    asking: tuple[str, ...],
+    giving: str,
+    generator: Generator,
 ) -> Part:
     references, queries, meant = [], [], []
     for word in words:
-        given = [record for record in said[word] if roles[record.source] == "reference"]
-        asked = [record for record in said[word] if roles[record.source] == "query"]
+        given = [record for record in said[word] if roles[record.source] == giving]
+        asked = [record for record in said[word] if roles[record.source] in asking]
         if given and asked:
             meant += [len(references)] * len(asked)
             references.append(given[generator.integers(len(given))])
             queries += asked
     if len(references) < 2:
         raise ConfigError(
-            f"expected two words or more that both halves of the other speakers say, got {len(references)} of "
+            f"expected two words or more that speakers of both roles say, got {len(references)} of "
             f"{len(words)}; change --training_share or --n_unheard"
         )
     return _one_each(queries, references, np.array(meant, np.int64))
@@ -173,7 +173,9 @@ def load_pairs(root: Path) -> Trial:
         place = [{name: i for i, name in enumerate(columns[side])} for side in ("query", "reference")]
         for row, _ in mine:
             fits[place[0][row["query"]], place[1][row["reference"]]] = True
-        classes = [np.array([labels.index(record.label) for record in each], np.int64) for each in (queries, references)]
+        classes = [
+            np.array([labels.index(record.label) for record in each], np.int64) for each in (queries, references)
+        ]
         parts[split] = Part(tuple(queries), tuple(references), *classes, fits)
     return Trial(tuple(labels), parts)
 

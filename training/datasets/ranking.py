@@ -145,20 +145,29 @@ def load_imitations(root: Path, training_share: float, generator: Generator) -> 
     return made
 
 
-def load_words(root: Path) -> dict[str, list[Record]]:
-    """Return who says what in the development part of Speech Commands, each speaker once a word, by file name.
+def load_words(root: Path, *, takes: int = 1) -> dict[str, list[Record]]:
+    """Return who says what in the development part of Speech Commands, by file name.
 
-    The unknown words are words as the others; silence is none. By taking each speaker once the copies in the set fall
-    away as well.
+    The unknown words are words as the others; silence is none.
+
+    Parameters
+    ----------
+    root : Path
+    takes : int
+        Of a speaker and word, at most. Copies of one recording, of which the set has 121, count once.
     """
-    columns = ["filename", "class", "word", "speaker"]
-    said: dict[str, dict[str, Record]] = defaultdict(dict)
+    columns = ["filename", "class", "word", "speaker", "sha256"]
+    copies: set[str] = set()
+    said: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for row in sorted(read_table(root / "meta.csv", columns), key=lambda row: row["filename"]):
         if row["speaker"]:
             word = row["word"] or row["class"]
             record = Record(root / "audio" / row["filename"], (word,), source=row["speaker"])
-            said[word].setdefault(row["speaker"], record)
-    there, missing = on_disk(root, [record for records in said.values() for record in records.values()])
+            if row["sha256"] not in copies:
+                copies.add(row["sha256"])
+                said[word][row["speaker"]] = [*said[word][row["speaker"]], record][:takes]
+    kept = [record for speakers in said.values() for records in speakers.values() for record in records]
+    there, missing = on_disk(root, kept)
     if missing:
         raise ConfigError(f"expected all recordings of {root}, got none of {missing[0]}; download the data set again")
     return by_label(there)

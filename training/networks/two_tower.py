@@ -26,7 +26,8 @@ class TwoTower(nn.Module):
     query, reference : Module
         log-mel (batch, n_frames, n_mels) to embedding (batch, size).
     head : Module
-        Embeddings of queries (batch or 1, query size) and of references (batch, reference size) to logits (batch,).
+        Embeddings of queries (batch or 1, query size) and of references (batch, reference size) to logits (batch,); its
+        method ``table`` gives those of all with all.
     """
 
     def __init__(self, query: nn.Module, reference: nn.Module, head: nn.Module) -> None:
@@ -162,6 +163,11 @@ class SimilarityHead(nn.Module):
         logits: Tensor = self.compare(self.dropout(torch.relu(joined)))
         return logits.squeeze(-1)
 
+    def table(self, queries: Tensor, references: Tensor) -> Tensor:
+        """Map (n_queries, query_size) and (n_references, reference_size) to the logits of all with all, a matrix."""
+        logits: Tensor = self(queries[:, None], references[None])
+        return logits
+
 
 class CosineHead(nn.Module):
     """The cosine of both embeddings, which are of one size, stretched and shifted to a logit; both factors are learnt.
@@ -171,7 +177,7 @@ class CosineHead(nn.Module):
     scale, offset : Parameter, scalars
     """
 
-    def __init__(self, scale: float = 10.0, offset: float = -5.0) -> None:
+    def __init__(self, scale: float = 14.0, offset: float = -7.0) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(scale))
         self.offset = nn.Parameter(torch.tensor(offset))
@@ -181,17 +187,10 @@ class CosineHead(nn.Module):
         cosines = (functional.normalize(query, dim=-1) * functional.normalize(reference, dim=-1)).sum(dim=-1)
         return self.scale * cosines + self.offset
 
-
-def all_logits(head: nn.Module, queries: Tensor, references: Tensor) -> Tensor:
-    """Return the logits of every query with every reference, shape (n_queries, n_references).
-
-    Parameters
-    ----------
-    queries, references : Tensor, shapes (n_queries, query size) and (n_references, reference size)
-        Embeddings.
-    """
-    logits: Tensor = head(queries[:, None], references[None])
-    return logits
+    def table(self, queries: Tensor, references: Tensor) -> Tensor:
+        """Map (n_queries, size) and (n_references, size) to the logits of all with all, a matrix."""
+        cosines = functional.normalize(queries, dim=1) @ functional.normalize(references, dim=1).T
+        return self.scale * cosines + self.offset
 
 
 def standardised(spectrograms: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.errors import ConfigError
-from training.datasets.ranking import RankingClass, draw_trial, load_words
+from training.datasets.ranking import RankingClass, divided_by_speaker, draw_trial, load_words
 from training.datasets.record import Record
 
 
@@ -23,9 +23,11 @@ def test_a_recording_of_two_classes_stays_in_one_and_is_never_a_copy_of_a_target
     classes = {"b": ranking_class("b", ("3", "9", "4")), "a": ranking_class("a", ("1", "3", "9"))}
     trial = draw_trial(classes, 2, np.random.default_rng(0))
     assert trial.labels == ("a", "b")
-    assert [reference.path.name for reference in trial.references] == ["a0", "a2", "b0", "b2"]
-    assert trial.reference_class.tolist() == [0, 0, 1, 1]
-    assert trial.target["train"].tolist() == [0, 2]
+    part = trial.parts["train"]
+    assert [reference.path.name for reference in part.references] == ["a0", "a2", "b0", "b2"]
+    assert part.reference_class.tolist() == [0, 0, 1, 1]
+    assert part.fits.tolist() == [[True, False, False, False], [False, False, True, False]]
+    assert trial.parts["validation"].references == part.references
 
 
 def test_more_classes_than_there_are_is_an_error():
@@ -34,7 +36,8 @@ def test_more_classes_than_there_are_is_an_error():
 
 
 def test_no_speaker_has_two_roles(shared_data):
-    words = load_words(shared_data / "speech_commands_dev", 0.7, np.random.default_rng(0))
+    said = load_words(shared_data / "speech_commands_dev")
+    words = divided_by_speaker(said, 0.7, np.random.default_rng(0))
     assert len(words) > 15
     assert {"yes", "go"} < words.keys()
     assert not {"silence", "unknown"} & words.keys()

@@ -84,8 +84,10 @@ def figures(data: Path, run: Run, config: Config) -> dict[str, Any]:
             optimiser.param_groups[0]["lr"] = config.learning_rate * share
         loss, steps = train_epoch(network, optimiser, parts["train"], config, epoch_generator(config.seed, epoch))
         row = {"loss": loss, "steps": steps}
-        # Ranks are taken after the epoch, the loss while the weights move.
+        # Ranks are taken after the epoch, the loss while the weights move; of an open trial those of training are many.
         for part, examples in parts.items():
+            if part == "train" and config.targets == "any":
+                continue
             logits = similarities(network, examples)
             row |= {f"{part}_{name}": value for name, value in rank(logits, examples, config).items()}
             if part == "validation":
@@ -114,7 +116,9 @@ def figures(data: Path, run: Run, config: Config) -> dict[str, Any]:
         judged = judge(run.folder / "ranker.onnx", trial, config)
         card = describe(config, trial, towers, judged)
         export_two_tower(network, card, run.folder / "ranker.onnx")
-    correlation = pearson([row["loss"] for row in curves], [row["train_mean_rank"] for row in curves])
+    correlation = np.nan
+    if "train_mean_rank" in curves[-1]:
+        correlation = pearson([row["loss"] for row in curves], [row["train_mean_rank"] for row in curves])
     return {
         # Missing where a curve is constant.
         "correlation": None if np.isnan(correlation) else correlation,

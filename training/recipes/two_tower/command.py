@@ -1,6 +1,6 @@
 """The recipe's own command.
 
-    python -m training two_tower --loss triplet|pairwise|infonce|semi_hard --data DIR --run DIR [--field=value ...]
+    python -m training two_tower --loss triplet|pairwise|infonce|supcon|semi_hard --data DIR --run DIR [--field=value ...]
     python -m training two_tower run --data DIR --cells FOLDER [--grid reduced]
     python -m training two_tower report --cells FOLDER [-o PICTURE.png]
 
@@ -25,12 +25,12 @@ from training.run import Run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LOSSES = ("triplet", "pairwise", "infonce", "semi_hard")
+LOSSES = ("triplet", "pairwise", "infonce", "supcon", "semi_hard")
 
 
 @dataclass(frozen=True)
 class RankerConfig(Config):
-    """The same fields, with the defaults of a ranker for use: ``words-ranker`` is trained by them, with infonce."""
+    """The same fields, with the defaults of a ranker for use: ``words-ranker`` is trained by them, with supcon."""
 
     name: str = "words-ranker"
     n_classes: int = 0
@@ -38,12 +38,11 @@ class RankerConfig(Config):
     targets: str = "any"
     query_encoder: str = "residual"
     reference_encoder: str = "residual"
-    embedding_size: int = 128
     head: str = "cosine"
     prepared: bool = True
     augmented: bool = True
-    epochs: int = 60
-    learning_rate: float = 3e-3
+    epochs: int = 80
+    batch_size: int = 64
     cosine_decay: bool = True
     once: bool = True
     n_judged: int = 10

@@ -34,7 +34,8 @@ class Config:
     prepared: bool = False  # queries trimmed and levelled as engine.Ranker does it
     augmented: bool = False  # log-mel shifted in time and masked while training
 
-    loss: str = "triplet"  # or pairwise; infonce, against the targets of the batch; semi_hard, mined from the batch
+    loss: str = "triplet"  # or pairwise; infonce, against the targets of the batch; supcon, with all of them that fit;
+    # semi_hard, mined from the batch
     schedule: str = "published"  # matched: as many steps an epoch as the triplets have, whatever the loss
     epochs: int = 300
     batch_size: int = 128
@@ -50,7 +51,7 @@ class Config:
             "corpus": ("words", "imitations", "fsdd", "sounds", "pairs"),
             "targets": ("canonical", "any"),
             "head": ("joined", "cosine"),
-            "loss": ("triplet", "pairwise", "infonce", "semi_hard"),
+            "loss": ("triplet", "pairwise", "infonce", "supcon", "semi_hard"),
             "schedule": ("published", "matched"),
             "ties": ("optimistic", "average", "pessimistic"),
         }

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from training.recipes.two_tower.config import Config
 
 N_REFERENCES, N_QUERIES = 10, 19  # of a class, as in the paper's trials
-TAKES = 10  # of each digit and speaker of FSDD
+TAKES = {"words": 1, "fsdd": 5}  # of a speaker in the paper's trials
+OPEN_TAKES = {"words": 20, "fsdd": 10}  # where every recording is learnt from
 
 CREDITS = {
     "words": ("words of Speech Commands v0.02, test files", "Trained on Speech Commands v0.02, Google, CC BY 4.0"),
@@ -39,7 +40,7 @@ def classes_of(data: Path, config: Config, generator: Generator) -> dict[str, Ra
         return load_imitations(data, config.training_share, generator)
     if config.corpus == "sounds":
         return _sounds(by_label(load_esc50(data, "esc10").complete().records), config.training_share, generator)
-    return divided_by_speaker(_said(data, config.corpus), config.training_share, generator)
+    return divided_by_speaker(_said(data, config.corpus, TAKES[config.corpus]), config.training_share, generator)
 
 
 def open_trial(data: Path, config: Config, generator: Generator) -> Trial:
@@ -53,10 +54,12 @@ def open_trial(data: Path, config: Config, generator: Generator) -> Trial:
     if config.corpus == "pairs":
         return load_pairs(data)
     if config.corpus == "imitations":
-        raise ConfigError("expected --targets=canonical for imitations, whose reference people heard, got any; change it")
+        raise ConfigError(
+            "expected --targets=canonical for imitations, whose reference people heard, got any; change it"
+        )
     if config.corpus == "sounds":
         return disguised_trial(load_esc50(data, "esc10").complete().records, config.training_share, generator)
-    said = _said(data, config.corpus)
+    said = _said(data, config.corpus, OPEN_TAKES[config.corpus])
     if config.n_classes:
         names = sorted(said)
         if config.n_classes > len(names):
@@ -66,19 +69,19 @@ def open_trial(data: Path, config: Config, generator: Generator) -> Trial:
     return spoken_trial(said, config.training_share, config.n_unheard, generator)
 
 
-def _said(data: Path, corpus: str) -> Mapping[str, Sequence[Record]]:
+def _said(data: Path, corpus: str, takes: int) -> Mapping[str, Sequence[Record]]:
+    """Return the recordings of each word or digit, so many takes of each speaker."""
     if corpus == "words":
-        return load_words(data)
-    digits = by_label(load_fsdd(data).records)
-    taken: dict[str, list[Record]] = {}
-    for digit, records in digits.items():
-        count: dict[str, int] = {}
-        taken[digit] = []
-        for record in records:
-            count[record.source] = count.get(record.source, 0) + 1
-            if count[record.source] <= TAKES:
-                taken[digit].append(record)
-    return taken
+        return load_words(data, takes=takes)
+    return {
+        digit: [record for i, record in enumerate(records) if _take(records, i) < takes]
+        for digit, records in by_label(load_fsdd(data).complete().records).items()
+    }
+
+
+def _take(records: Sequence[Record], i: int) -> int:
+    """Return how many recordings of its speaker come before the i-th."""
+    return sum(record.source == records[i].source for record in records[:i])
 
 
 def _sounds(

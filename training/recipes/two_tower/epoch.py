@@ -12,7 +12,7 @@ from engine.distance import semi_hard
 from training import augment
 from training.losses import ranking
 from training.metrics import target_ranks
-from training.networks.two_tower import TripletComparison, all_logits
+from training.networks.two_tower import TripletComparison
 from training.sampling.batches import shuffled
 from training.sampling.comparisons import drawn_targets, fine_and_coarse, n_triplets, pair_epoch, triplet_epoch
 
@@ -143,7 +143,6 @@ def _query_losses(
     network: TwoTower, examples: Examples, target: Indices, config: Config, generator: Generator
 ) -> Iterator[Tensor]:
     """Yield the losses that compare each query of a batch with many references."""
-    once = True
     for rows in shuffled(len(target), config.batch_size, generator):
         meant = np.unique(target[rows])
         if config.loss == "semi_hard":
@@ -151,12 +150,14 @@ def _query_losses(
             others = np.setdiff1d(np.arange(len(examples.references)), meant)
             n_others = min(config.batch_size, len(others))
             meant = np.sort(np.concatenate([meant, generator.choice(others, n_others, replace=False)]))
-        ours = _embedded(network.query, examples.queries, rows, config, generator, once=once)
-        theirs = _embedded(network.reference, examples.references, meant, config, generator, once=once)
+        ours = _embedded(network.query, examples.queries, rows, config, generator, once=True)
+        theirs = _embedded(network.reference, examples.references, meant, config, generator, once=True)
         place = np.searchsorted(meant, target[rows])
-        logits = all_logits(network.head, ours, theirs)
+        logits = network.head.table(ours, theirs)
         if config.loss == "infonce":
             yield ranking.in_batch(logits[:, place], torch.from_numpy(examples.fits[rows][:, target[rows]]))
+        elif config.loss == "supcon":
+            yield ranking.all_in_batch(logits, torch.from_numpy(examples.fits[rows][:, meant]))
         else:
             yield mined(logits, torch.from_numpy(place), examples.fits[rows][:, meant])
 
@@ -226,7 +227,7 @@ def similarities(network: TwoTower, examples: Examples) -> NDArray[np.float32]:
         ours = torch.cat([network.query(part) for part in examples.queries.split(AT_ONCE)])
         theirs = torch.cat([network.reference(part) for part in examples.references.split(AT_ONCE)])
         # A few queries at a time: the hidden layer has all of them with all references.
-        parts = [all_logits(network.head, part, theirs) for part in ours.split(AT_ONCE)]
+        parts = [network.head.table(part, theirs) for part in ours.split(AT_ONCE)]
         logits: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
     return logits
 
@@ -239,6 +240,8 @@ def part_loss(logits: NDArray[np.float32], examples: Examples, config: Config, g
     values, target = torch.from_numpy(logits), drawn_targets(examples.fits, generator)
     if config.loss == "infonce":
         return float(ranking.in_batch(values[:, target], torch.from_numpy(examples.fits[:, target])))
+    if config.loss == "supcon":
+        return float(ranking.all_in_batch(values, torch.from_numpy(examples.fits)))
     if config.loss == "semi_hard":
         return float(mined(values, torch.from_numpy(target), examples.fits))
     fine, coarse = examples.distractors()
@@ -248,7 +251,9 @@ def part_loss(logits: NDArray[np.float32], examples: Examples, config: Config, g
     rows, answers = triplet_epoch(fine, coarse, target, generator)
     query, first, second = rows.T
     likeness = values.sigmoid()
-    return float(ranking.triplet(FACTOR * (likeness[query, first] - likeness[query, second]), torch.from_numpy(answers)))
+    return float(
+        ranking.triplet(FACTOR * (likeness[query, first] - likeness[query, second]), torch.from_numpy(answers))
+    )
 
 
 def rank(logits: NDArray[np.float32], examples: Examples, config: Config) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The trials of the paper, and the test over them.
 
     python -m training two_tower run --data DIR --cells runs/two_tower [--grid reduced]
-    python -m training two_tower report --cells runs/two_tower
+    python -m training two_tower report --cells runs/two_tower [-o PICTURE.png]
 
 A cell is one trial under one loss and one schedule, a run directory of its own; finished ones are left alone and an
 interrupted one goes on. ``report`` reads whatever is there.
@@ -24,6 +24,7 @@ from training.grid import Cell, run_cells
 from training.metrics import spread, wilcoxon
 from training.recipes.two_tower import figures
 from training.recipes.two_tower.config import Config
+from training.recipes.two_tower.picture import draw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,18 +37,19 @@ OTHERS = (("infonce", "matched"), ("semi_hard", "matched"))
 N_OF_OTHERS = 8  # trials
 
 
-def cells(grid: str, corpus: str) -> Iterator[tuple[str, Config]]:
+def cells(grid: str, corpus: str, device: str = "cpu") -> Iterator[tuple[str, Config]]:
     """Yield name and configuration of each cell, trial by trial.
 
     Parameters
     ----------
     grid : str
-        "paper": 28 trials of TL-IMINET, for an accelerator; "full": 28 trials of small towers, 25 epochs; "reduced":
-        six of 8 epochs.
+        "paper": 28 trials of TL-IMINET, for an accelerator (``--device cuda``); "full": 28 trials of small towers, 20
+        epochs; "reduced": six of 8 epochs. The first eight have the other losses as well.
     corpus : str
-        "words" or "imitations".
+        As in the configuration.
+    device : str
     """
-    base = Config(corpus=corpus)
+    base = Config(corpus=corpus, device=device)
     if grid != "paper":
         small = {"query_encoder": "small_imitation", "reference_encoder": "small_recording"}
         base = replace(base, **small, once=True, epochs=20 if grid == "full" else 8)
@@ -56,16 +58,23 @@ def cells(grid: str, corpus: str) -> Iterator[tuple[str, Config]]:
             yield f"{corpus}_{loss}_{schedule}_{seed}", replace(base, seed=seed, loss=loss, schedule=schedule)
 
 
-def tables(folder: Path) -> str:
-    """Return, of each loss and schedule, correlation and last ranks over trials, and the paired tests, as Markdown."""
+def collect(folder: Path) -> dict[tuple[str, str], dict[int, dict[str, Any]]]:
+    """Return the figures of the finished cells: of each loss and schedule, by seed."""
     found: dict[tuple[str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
     for path in sorted(folder.glob("*/metrics.json")):
         config = json.loads((path.parent / "config.json").read_text())
         found[config["loss"], config["schedule"]][config["seed"]] = json.loads(path.read_text())
+    return found
+
+
+def tables(folder: Path) -> str:
+    """Return, of each loss and schedule, correlation, last ranks and time over trials, and the tests, as Markdown."""
+    found = collect(folder)
     columns = (
-        "correlation, median | MRR, seen queries | MRR, unseen queries | among targets | mean rank, unseen | ties |"
+        "correlation, median | MRR, seen queries | MRR, unseen queries | among targets | mean rank, unseen | ties | "
+        "seconds |"
     )
-    lines = [f"| loss | schedule | trials | {columns}", "|---|---|" + "---:|" * 7]
+    lines = [f"| loss | schedule | trials | {columns}", "|---|---|" + "---:|" * 8]
     for (loss, schedule), trials in sorted(found.items()):
         values = correlations(trials)
         known = [value for value in values.values() if not np.isnan(value)]
@@ -75,6 +84,7 @@ def tables(folder: Path) -> str:
             figure = spread([row[name] for row in last])
             shown += [f"{figure.mean:.3f}" + ("" if figure.std is None else f" ± {figure.std:.3f}")]
         shown.append(str(sum(row["validation_n_tied"] for row in last)))
+        shown.append(f"{np.median([trial['seconds'] for trial in trials.values()]):.0f}")
         lines.append(f"| {loss} | {schedule} | {len(trials)} | {' | '.join(shown)} |")
     lines.append("")
     ours = correlations(found.get(("triplet", "published"), {}))
@@ -101,22 +111,29 @@ def correlations(trials: dict[int, dict[str, Any]]) -> dict[int, float]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run cells, or write the table of those that are finished; 0 done."""
     parser = argparse.ArgumentParser(prog="python -m training two_tower", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     verbs = parser.add_subparsers(dest="verb", required=True)
     runs = verbs.add_parser("run", help="train the cells that are not finished")
     runs.add_argument("--data", type=Path, required=True)
     runs.add_argument("--grid", choices=["paper", "full", "reduced"], default="full")
-    runs.add_argument("--corpus", choices=["words", "imitations"], default="words")
+    runs.add_argument("--corpus", choices=["words", "imitations", "fsdd", "sounds"], default="words")
+    runs.add_argument("--device", default="cpu", help="or cuda")
+    runs.add_argument("--limit-s", type=float, metavar="SECONDS", help="start no cell later than this")
     report = verbs.add_parser("report", help="correlations, ranks and tests")
+    report.add_argument("-o", "--output", type=Path, help="picture of curves and correlations, .png")
     for verb in (runs, report):
         verb.add_argument("--cells", type=Path, required=True, metavar="FOLDER", help="of the runs")
     options = parser.parse_args(arguments)
     if options.verb == "report":
         print(tables(options.cells), end="")
+        if options.output:
+            draw(collect(options.cells), options.output)
         return 0
     run_cells(
         options.cells,
-        [Cell(name, asdict(config)) for name, config in cells(options.grid, options.corpus)],
+        [Cell(name, asdict(config)) for name, config in cells(options.grid, options.corpus, options.device)],
         lambda run, values: figures(options.data, run, from_values(Config, values)),
+        limit_s=options.limit_s,
         echo=lambda line: print(line, file=sys.stderr, flush=True),
     )
     return 0

@@ -21,7 +21,14 @@ from training.networks.event_encoders import CnnEncoder, LstmEncoder
 from training.networks.residual import ResidualTagger
 from training.networks.segments import SegmentCnn
 from training.networks.small_towers import small_imitation_tower, small_recording_tower
-from training.networks.two_tower import REFERENCE_KEPT, CosineHead, ImitationTower, RecordingTower, SimilarityHead, TwoTower
+from training.networks.two_tower import (
+    REFERENCE_KEPT,
+    CosineHead,
+    ImitationTower,
+    RecordingTower,
+    SimilarityHead,
+    TwoTower,
+)
 from training.networks.yamnet import Yamnet
 from training.recipes.two_tower.transfer import encoder_of_run
 
@@ -126,12 +133,16 @@ class Embedding(nn.Module):
 
 
 def _residual(_: int, __: int, sizes: Mapping[str, Any]) -> nn.Module:
-    network = ResidualTagger(1, tuple(sizes.get("channels", (16, 24, 48, 96))), sizes.get("embedding_size", 128), sizes.get("dropout", 0.0))
+    network = ResidualTagger(
+        1, tuple(sizes.get("channels", (16, 24, 48, 96))), sizes.get("embedding_size", 128), sizes.get("dropout", 0.0)
+    )
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # faster on a CPU
 
 
 def _crnn(_: int, __: int, sizes: Mapping[str, Any]) -> nn.Module:
-    return RecurrentTagger(1, tuple(sizes.get("channels", (16, 32, 64))), sizes.get("embedding_size", 64), sizes.get("dropout", 0.0))
+    return RecurrentTagger(
+        1, tuple(sizes.get("channels", (16, 32, 64))), sizes.get("embedding_size", 64), sizes.get("dropout", 0.0)
+    )
 
 
 def _lstm(_: int, n_mels: int, sizes: Mapping[str, Any]) -> nn.Module:
@@ -215,7 +226,8 @@ def make_tower(encoder: str, side: str, config: Config) -> Tower:
     with torch.no_grad():
         size = made.eval()(torch.zeros(2, n_frames, frontend.n_mels)).shape[1]
     if config.embedding_size:
-        made, size = Embedding(network, nn.Linear(size, config.embedding_size)), config.embedding_size
+        projection = nn.Linear(size, config.embedding_size, bias=False)
+        made, size = Embedding(network, projection), config.embedding_size
     hop = kind.hop_frames * frontend.hop_length if kind.hop_frames else window
     return Tower(frontend, window, hop, made.train(), size)
 
