@@ -6,9 +6,13 @@ there, only bent.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import soxr
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SEMITONES = 7.0  # either way
 STRETCH = 1.6  # at most, and its inverse
@@ -49,8 +53,8 @@ def stretched(wave: NDArray[np.float64], length: int, sample_rate: int) -> NDArr
     """Return a wave of another length at the same pitch, by overlapping windows of 60 ms that are read elsewhere."""
     size = max(4, round(WINDOW_S * sample_rate)) // 2 * 2
     hop, window = size // 2, np.hanning(size + 1)[:-1]
-    n = -(-length // hop) + 1
-    padded = np.pad(wave, (0, size))
+    n = -(-length // hop) + 1  # the first one begins half a window before the wave
+    padded = np.pad(wave, (hop, size))
     starts = np.minimum((np.arange(n) * hop * len(wave) / length).astype(int), len(wave))
     made = np.zeros((n + 1) * hop)
     for i, start in enumerate(starts):

@@ -57,9 +57,9 @@ def spoken_trial(
             f"expected two training speakers, two others and two words to train on, got {len(order)} speakers and "
             f"{len(said)} words, {n_unheard} of them kept out; take more data or change --training_share"
         )
-    roles = {name: "train" for name in order[:n_training]}
-    roles |= {name: "reference" for name in order[n_training : n_training + n_givers]}
-    roles |= {name: "query" for name in order[n_training + n_givers :]}
+    roles = dict.fromkeys(order[:n_training], "train")
+    roles |= dict.fromkeys(order[n_training : n_training + n_givers], "reference")
+    roles |= dict.fromkeys(order[n_training + n_givers :], "query")
     rare = sorted(said, key=lambda word: (len(said[word]), word))[: 2 * n_unheard]
     unheard = sorted(rare[i] for i in generator.choice(len(rare), n_unheard, replace=False)) if n_unheard else []
     heard = [word for word in sorted(said) if word not in unheard]

@@ -82,8 +82,8 @@ def all_in_batch(logits: Tensor, fits: Tensor) -> Tensor:
     """
     if not logits.numel() or logits.shape != fits.shape or logits.ndim != 2 or not fits.any(dim=1).all():
         raise ValueError(
-            f"expected logits and fits (n_queries, n_references), a reference for each query, got {tuple(logits.shape)} "
-            f"and {tuple(fits.shape)}"
+            f"expected logits and fits (n_queries, n_references), a reference for each query, got "
+            f"{tuple(logits.shape)} and {tuple(fits.shape)}"
         )
     wanted = fits.to(logits.device, logits.dtype)
     return -((logits.log_softmax(dim=1) * wanted).sum(dim=1) / wanted.sum(dim=1)).mean()

@@ -1,6 +1,6 @@
 """Towers of a few thousand parameters over the inputs of TL-IMINET, for trials without an accelerator.
 
-TL-IMINET takes 0.3 G multiplications a pair and 40 steps an epoch; these take about two millions, under the same losses.
+TL-IMINET takes 0.3 G multiplications a pair and 40 steps an epoch; these take two million, under the same losses.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ The trials and their test, and rankers of any two encoders: ``python -m training
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,6 @@ from training.recipes.two_tower.corpora import classes_of, open_trial
 from training.recipes.two_tower.epoch import Examples, part_loss, rank, similarities, train_epoch
 from training.recipes.two_tower.hearing import log_mel
 from training.recipes.two_tower.towers import Tower, make_tower, two_towers
-from training.run import Run
 from training.sampling.batches import epoch_generator
 
 if TYPE_CHECKING:
@@ -43,13 +43,14 @@ if TYPE_CHECKING:
 
     from training.datasets.ranking import Trial
     from training.networks.two_tower import TwoTower
+    from training.run import Run
 
 __all__ = ["Config", "command", "figures", "train"]
 
 
 def command(arguments: Sequence[str]) -> int:
     """Run the trials, print their test, or train a ranker of any two encoders: ``python -m training two_tower``."""
-    from training.recipes.two_tower.command import main
+    from training.recipes.two_tower.rankers import main
 
     return main(arguments)
 
@@ -80,7 +81,7 @@ def figures(data: Path, run: Run, config: Config) -> dict[str, Any]:
     began = time.monotonic() - state["seconds"]
     for epoch in range(state["epoch"], config.epochs):
         if config.cosine_decay:
-            share = 0.5 * (1 + np.cos(np.pi * epoch / config.epochs))
+            share = 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
             optimiser.param_groups[0]["lr"] = config.learning_rate * share
         loss, steps = train_epoch(network, optimiser, parts["train"], config, epoch_generator(config.seed, epoch))
         row = {"loss": loss, "steps": steps}

@@ -51,6 +51,11 @@ def open_trial(data: Path, config: Config, generator: Generator) -> Trial:
     ConfigError
         Imitations are asked for: a query there is of one recording.
     """
+    if config.corpus in ("pairs", "sounds") and (config.n_unheard or config.n_classes):
+        raise ConfigError(
+            f"expected --n_unheard=0 and --n_classes=0 for {config.corpus}, which are taken whole, got "
+            f"{config.n_unheard} and {config.n_classes}; leave them out"
+        )
     if config.corpus == "pairs":
         return load_pairs(data)
     if config.corpus == "imitations":

@@ -203,8 +203,7 @@ def _embedded(
         kept, place = np.unique(rows, return_inverse=True)
         embeddings: Tensor = tower(_varied(inputs[kept], config, generator))
         return embeddings[place]
-    embeddings = tower(_varied(inputs[rows], config, generator))
-    return embeddings
+    return tower(_varied(inputs[rows], config, generator))
 
 
 def _varied(log_mel: Tensor, config: Config, generator: Generator) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,8 @@ from training.networks.yamnet import Yamnet
 from training.recipes.two_tower.transfer import encoder_of_run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from torch import Tensor
 
     from training.recipes.two_tower.config import Config
@@ -166,7 +167,7 @@ def _ast(n_frames: int, n_mels: int, sizes: Mapping[str, Any]) -> nn.Module:
 
 
 def _beats(_: int, __: int, sizes: Mapping[str, Any]) -> nn.Module:
-    return beats.Beats(beats.Sizes(encoder_layers=sizes.get("layers", 12)).scaled(sizes.get("width", 768)), None)
+    return beats.Beats(beats.Sizes(encoder_layers=sizes.get("layers", 12)).scaled(sizes.get("width", 768)), 1)
 
 
 KINDS: dict[str, Kind] = {

@@ -1,11 +1,13 @@
 """The recipe's own command.
 
-    python -m training two_tower --loss triplet|pairwise|infonce|supcon|semi_hard --data DIR --run DIR [--field=value ...]
+    python -m training two_tower --loss triplet|pairwise|infonce|supcon|semi_hard --data DIR --run DIR [--field=value]
     python -m training two_tower run --data DIR --cells FOLDER [--grid reduced]
     python -m training two_tower report --cells FOLDER [-o PICTURE.png]
 
-The first form trains a ranker of any two encoders on queries and references, and writes its figure into its card; its
-defaults are those of the shipped ``words-ranker``. The other two are the paper's trials and the test over them.
+The first form trains a ranker of any two encoders on queries and references, and writes its figure into its card. Its
+fields are those of training/recipes/two_tower/config.py; with ``--loss supcon --n_unheard=10`` and no other it makes
+the shipped ``words-ranker``. Encoders are names (``--query_encoder=crnn``) or folders of runs to start from. The other
+two forms are the paper's trials and the test over them.
 """
 
 from __future__ import annotations
@@ -34,7 +36,6 @@ class RankerConfig(Config):
 
     name: str = "words-ranker"
     n_classes: int = 0
-    n_unheard: int = 10
     targets: str = "any"
     query_encoder: str = "residual"
     reference_encoder: str = "residual"
