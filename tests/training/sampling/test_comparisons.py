@@ -95,3 +95,11 @@ def test_targets_are_drawn_among_those_that_fit_and_all_in_time():
     fits = np.array([[True, False, True], [False, True, False]])
     drawn = [tuple(drawn_targets(fits, np.random.default_rng(seed))) for seed in range(20)]
     assert set(drawn) == {(0, 1), (2, 1)}
+
+
+def test_distractors_are_indices_not_lists_of_all_triplets():
+    """Trap 13: of 1,881,000 ordered triplets the published code lists all; 18,810 pairs say the same."""
+    query_class, reference_class, target = trial(10, 10, 190)
+    fine, coarse = fine_and_coarse(query_class, reference_class, one_each(reference_class, target))
+    assert len(fine) + len(coarse) == 190 * 99
+    assert fine.nbytes + coarse.nbytes < 400_000

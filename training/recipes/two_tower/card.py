@@ -57,7 +57,7 @@ def describe(config: Config, trial: Trial, towers: tuple[Tower, Tower], metrics:
         training_data=(
             f"{what}: {shown}{more}; {len(part.queries)} queries, {len(set(part.references))} references.{none}"
         ),
-        licence=LICENCES.get(config.corpus, "that of the recordings"),
+        licence=LICENCES[config.corpus],
         attribution=attribution,
         commit=commit(),
         metrics=dict(metrics),

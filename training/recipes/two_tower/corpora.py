@@ -31,7 +31,13 @@ CREDITS = {
     "sounds": ("ESC-10 recordings and disguises of them", "Trained on ESC-10, K. J. Piczak, CC BY 3.0"),
     "pairs": ("pairs of one's own", "see the recordings"),
 }
-LICENCES = {"words": "CC BY 4.0", "imitations": "CC BY 4.0", "fsdd": "CC BY-SA 4.0", "sounds": "CC BY 3.0"}
+LICENCES = {
+    "words": "Apache-2.0; the training recordings are CC BY 4.0, and named with the model",
+    "imitations": "that of the recordings: CC BY 4.0, and those of Freesound for what people imitated",
+    "fsdd": "CC BY-SA 4.0, as the training recordings",
+    "sounds": "Apache-2.0; the training recordings are CC0 and CC BY 3.0, and their authors in ESC-10's own list",
+    "pairs": "that of the recordings",
+}
 
 
 def classes_of(data: Path, config: Config, generator: Generator) -> dict[str, RankingClass]:
