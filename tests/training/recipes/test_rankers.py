@@ -255,10 +255,10 @@ def test_sounds_in_disguise(targets, tmp_path):
     data = trees.esc10_dev(tmp_path / "data", folds=(1, 2, 3, 4))
     where = ["--data", str(data), "--run", str(tmp_path / "run")]
     fields = ["--corpus=sounds", f"--targets={targets}", "--query_encoder=small_imitation", "--epochs=1"]
-    fields += ["--reference_encoder=small_recording", "--n_classes=0", "--name=sounds"]
-    assert main(["two_tower", "--loss", "triplet", *where, *fields]) == 0
+    fields += ["--reference_encoder=small_recording", "--n_judged=4", "--name=sounds"]
+    assert main(["two_tower", "--loss", "pairwise", *where, *fields]) == 0
     judged = json.loads((tmp_path / "run" / "metrics.json").read_text())["judged"]
-    assert judged["validation_n_candidates"] == 10
+    assert judged["validation_n_candidates"] == 4
 
 
 def test_digits(shared_data, tmp_path):

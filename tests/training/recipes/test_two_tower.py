@@ -152,6 +152,26 @@ def test_mined_negatives_are_those_of_the_loop():
     assert (logits.grad != 0).sum(dim=1).tolist() == [2] * 6
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_step_on_the_device_is_that_on_the_processor(loss, melodies, gpu):
+    parts, network = examples(melodies)
+    config = replace(CONFIG, loss=loss, once=True, augmented=True)
+    found = []
+    for device in ("cpu", gpu):
+        part = replace(
+            parts["train"], queries=parts["train"].queries.to(device), references=parts["train"].references.to(device)
+        )
+        network.to(device)
+        found.append(next(batch_losses(network, part, config, epoch_generator(0))).item())
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+def test_the_default_network_is_that_of_the_paper():
+    _, network = make_network(Config())
+    assert sum(parameter.numel() for parameter in network.parameters()) == 799_417 + 528
+
+
 def test_a_network_that_says_one_thing_has_the_rank_in_the_middle(words):
     parts, network = examples(words)
     part = parts["validation"]
