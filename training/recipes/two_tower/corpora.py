@@ -25,7 +25,10 @@ TAKES = {"words": 1, "fsdd": 5}  # of a speaker in the paper's trials
 OPEN_TAKES = {"words": 20, "fsdd": 10}  # where every recording is learnt from
 
 CREDITS = {
-    "words": ("words of Speech Commands v0.02, test files", "Trained on Speech Commands v0.02, Google, CC BY 4.0"),
+    "words": (
+        "words of Speech Commands v0.02, test files",
+        "Trained on Speech Commands v0.02 test files, Google, CC BY 4.0",
+    ),
     "imitations": ("Vocal Imitation Set", "Trained on the Vocal Imitation Set, CC BY 4.0"),
     "fsdd": ("digits of the Free Spoken Digit Dataset", "Trained on the Free Spoken Digit Dataset, CC BY-SA 4.0"),
     "sounds": ("ESC-10 recordings and disguises of them", "Trained on ESC-10, K. J. Piczak, CC BY 3.0"),
