@@ -268,6 +268,9 @@ def test_digits(shared_data, tmp_path):
         # Such weights are not shipped.
         assert ranker.card.licence.startswith("CC BY-SA 4.0")
         assert ranker.card.metrics["validation_n_candidates"] == 10
+        # Of five speakers one is left to ask, and one speaker has no interval.
+        assert ranker.card.metrics["validation_n_sources"] == 1
+        assert ranker.card.metrics["validation_mrr_low"] is None
 
 
 def test_imitations_have_one_reference_each(tmp_path, capsys):

@@ -69,7 +69,7 @@ def judge(model: Path, trial: Trial, config: Config) -> dict[str, Any]:
 
     Queries are those of the ``n_judged`` classes with the most of them; of the part "unheard", all its classes, up to
     as many. The bounds are those of 95 %, over resampled sources (speakers) of the queries: recordings of one source
-    are not independent. Chance is what equal scores' mean reciprocal rank would be.
+    are not independent; of a single source they are None. Chance is what equal scores' mean reciprocal rank would be.
     """
     made: dict[str, Any] = {}
     with Ranker(model, device="cpu", threads=config.threads) as ranker:
@@ -99,12 +99,12 @@ def _judged(ranker: Ranker, part: Part, config: Config) -> dict[str, Any]:
     ranks = target_ranks(scores, meant)
     reciprocal = 1 / ranks.ranks("average")
     sources = np.array([part.queries[i].source for i in asked])
-    low, high = interval(reciprocal, sources, config.seed)
+    low, high = interval(reciprocal, sources, config.seed) if len(set(sources)) > 1 else (None, None)
     chance = float(np.mean(1 / np.arange(1, len(candidates) + 1)))
     return {
         "mrr": round(float(reciprocal.mean()), 4),
-        "mrr_low": round(low, 4),
-        "mrr_high": round(high, 4),
+        "mrr_low": None if low is None else round(low, 4),
+        "mrr_high": None if high is None else round(high, 4),
         "mrr_chance": round(chance, 4),
         "first": round(float((ranks.ranks("average") == 1).mean()), 4),
         "mean_rank": round(ranks.mean_rank(), 3),
