@@ -11,6 +11,7 @@ import torch
 from engine import Embedder, Index, Ranker
 from engine.errors import ConfigError
 from tests.training import trees, voices
+from tests.training.datasets.layouts import lines
 from training.__main__ import main
 from training.datasets.record import Record
 from training.recipes import angular, esc10, triple_header
@@ -271,6 +272,31 @@ def test_digits(shared_data, tmp_path):
         # Of five speakers one is left to ask, and one speaker has no interval.
         assert ranker.card.metrics["validation_n_sources"] == 1
         assert ranker.card.metrics["validation_mrr_low"] is None
+
+
+def test_pairs_of_ones_own(melodies, tmp_path):
+    rows = [("query", "reference", "split", "class")]
+    for who, split in ((0, "train"), (1, "train"), (2, "validation"), (3, "validation")):
+        for word in voices.WORDS[:4]:
+            query = f"audio/{word}/{word}_{who}_0.flac"
+            # In training a query means either of two recordings.
+            others = (4, 5) if split == "train" else (6,)
+            rows += [(query, f"audio/{word}/{word}_{other}_1.flac", split, word) for other in others]
+    lines(melodies / "pairs.csv", rows, ",")
+    where = ["--data", str(melodies), "--run", str(tmp_path / "run")]
+    fields = [
+        "--corpus=pairs",
+        "--epochs=2",
+        "--channels=4,8",
+        "--name=mine",
+        "--query_encoder=lstm",
+        "--reference_encoder=crnn",
+    ]
+    fields += ["--embedding_size=8", "--batch_size=8"]
+    assert main(["two_tower", "--loss", "infonce", *where, *fields]) == 0
+    with Ranker(tmp_path / "run" / "ranker.onnx", device="cpu", threads=1) as ranker:
+        assert ranker.card.metrics["validation_n_queries"] == 8
+        assert ranker.card.metrics["validation_n_candidates"] == 4
 
 
 def test_imitations_have_one_reference_each(tmp_path, capsys):

@@ -10,6 +10,7 @@ from engine import Ranker
 from engine.card import ModelCard, ModelInput, ModelOutput, ModelOutputs, QueryTower
 from training.metrics import target_ranks
 from training.recipes.two_tower.corpora import CREDITS, LICENCES
+from training.recipes.two_tower.epoch import best_alone
 from training.recipes.two_tower.hearing import samples_of
 from training.run import commit
 from training.sampling.batches import epoch_generator
@@ -83,7 +84,7 @@ def _judged(ranker: Ranker, part: Part, config: Config) -> dict[str, Any]:
     counts = part.fits.sum(axis=0)
     candidates = np.sort(np.argsort(-counts, kind="stable")[: config.n_judged])
     asked = np.flatnonzero(part.fits[:, candidates].any(axis=1))
-    meant = part.fits[np.ix_(asked, candidates)].argmax(axis=1)
+    fits = part.fits[np.ix_(asked, candidates)]
     # At a rate that loses nothing of either tower's.
     rate = 44100
     library = ranker.encode([(samples_of(part.references[i], rate), rate) for i in candidates])
@@ -96,7 +97,7 @@ def _judged(ranker: Ranker, part: Part, config: Config) -> dict[str, Any]:
             for i in asked
         ]
     )
-    ranks = target_ranks(scores, meant)
+    ranks = target_ranks(*best_alone(scores, fits))
     reciprocal = 1 / ranks.ranks("average")
     sources = np.array([part.queries[i].source for i in asked])
     low, high = interval(reciprocal, sources, config.seed) if len(set(sources)) > 1 else (None, None)

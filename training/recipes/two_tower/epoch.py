@@ -255,6 +255,21 @@ def part_loss(logits: NDArray[np.float32], examples: Examples, config: Config, g
     )
 
 
+def best_alone(scores: NDArray[np.float32], fits: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return which of the references that it means each query likes best, and the scores without the others of them.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n_queries, n_references)
+        From 0 to 1, or cosines; those taken out become -2.
+    fits : ndarray of bool, of the same shape
+    """
+    best = np.where(fits, scores, -2).argmax(axis=1)
+    alone = np.where(fits, np.float32(-2), scores)
+    alone[np.arange(len(best)), best] = scores[np.arange(len(best)), best]
+    return alone, best
+
+
 def rank(logits: NDArray[np.float32], examples: Examples, config: Config) -> dict[str, float]:
     """Return mean rank, mean reciprocal rank, and how many targets tie; the second among the targets alone as well.
 
@@ -263,9 +278,7 @@ def rank(logits: NDArray[np.float32], examples: Examples, config: Config) -> dic
     """
     # By similarity, not by logit: a sigmoid that has saturated makes ties, and they count.
     scores = torch.from_numpy(logits).sigmoid().numpy()
-    best = np.where(examples.fits, scores, -1).argmax(axis=1)
-    alone = np.where(examples.fits, -1, scores)
-    alone[np.arange(len(best)), best] = scores[np.arange(len(best)), best]
+    alone, best = best_alone(scores, examples.fits)
     found = target_ranks(alone, best)
     targets, place = np.unique(best, return_inverse=True)
     among = target_ranks(alone[:, targets], place)

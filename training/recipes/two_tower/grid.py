@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     verbs = parser.add_subparsers(dest="verb", required=True)
     runs = verbs.add_parser("run", help="train the cells that are not finished")
-    runs.add_argument("--data", type=Path, required=True)
+    runs.add_argument("--data", "--root", type=Path, required=True)
     runs.add_argument("--grid", choices=["paper", "full", "reduced"], default="full")
     runs.add_argument("--corpus", choices=["words", "imitations", "fsdd", "sounds"], default="words")
     runs.add_argument("--device", default="cpu", help="or cuda")
