@@ -15,8 +15,9 @@ from tests.training.datasets.layouts import lines
 from training.__main__ import main
 from training.datasets.record import Record
 from training.recipes import angular, esc10, triple_header
-from training.recipes.two_tower import Config, make_network
+from training.recipes.two_tower import Config, features, make_network, make_trial
 from training.recipes.two_tower.card import interval
+from training.recipes.two_tower.epoch import batch_losses
 from training.recipes.two_tower.hearing import log_mel, samples_of
 from training.recipes.two_tower.rankers import RankerConfig
 from training.recipes.two_tower.towers import KINDS, make_tower
@@ -303,6 +304,17 @@ def test_imitations_have_one_reference_each(tmp_path, capsys):
     where = ["--data", str(voices.imitation_set(tmp_path / "data")), "--run", str(tmp_path / "run")]
     assert main(["two_tower", "--loss", "triplet", *where, "--corpus=imitations"]) == 1
     assert "--targets=canonical" in capsys.readouterr().err
+
+
+def test_an_epoch_of_an_open_trial_grows_with_its_queries_not_with_its_classes(tmp_path):
+    data = trees.esc10_dev(tmp_path, folds=(1, 2, 3, 4))
+    config = RankerConfig(corpus="sounds", loss="triplet", query_encoder="small_imitation", batch_size=8)
+    config = replace(config, reference_encoder="small_recording")
+    towers, network = make_network(config)
+    part = features(make_trial(data, config), towers, config)["train"]
+    fine, _ = part.distractors(config, np.random.default_rng(0))
+    assert len(fine) == len(part.fits) < len(part.distractors(replace(config, targets="canonical"), None)[0])
+    assert len(list(batch_losses(network, part, config, np.random.default_rng(0)))) == 4 * len(part.fits) // 8
 
 
 def test_the_interval_is_wide_where_few_speakers_gave_all():

@@ -52,9 +52,12 @@ class Examples:
     reference_class: Indices
     fits: NDArray[np.bool_]
 
-    def distractors(self) -> tuple[Indices, Indices]:
-        """Return all fine and all coarse ones."""
-        return fine_and_coarse(self.query_class, self.reference_class, self.fits)
+    def distractors(self, config: Config, generator: Generator) -> tuple[Indices, Indices]:
+        """Return all fine and all coarse ones; of an open trial as many fine ones as queries, its classes may be large."""
+        fine, coarse = fine_and_coarse(self.query_class, self.reference_class, self.fits)
+        if config.targets == "any" and len(fine) > len(self.fits):
+            fine = generator.permutation(fine)[: len(self.fits)]
+        return fine, coarse
 
 
 def train_epoch(
@@ -77,7 +80,7 @@ def batch_losses(network: TwoTower, examples: Examples, config: Config, generato
     As published, an epoch of pairs or of queries is one round of the queries; matched, it has as many steps as that
     of the triplets.
     """
-    fine, coarse = examples.distractors()
+    fine, coarse = examples.distractors(config, generator)
     n_steps = None
     if config.schedule == "matched":
         n_steps = -(-n_triplets(fine, np.arange(len(examples.fits))) // config.batch_size)
@@ -243,7 +246,7 @@ def part_loss(logits: NDArray[np.float32], examples: Examples, config: Config, g
         return float(ranking.all_in_batch(values, torch.from_numpy(examples.fits)))
     if config.loss == "semi_hard":
         return float(mined(values, torch.from_numpy(target), examples.fits))
-    fine, coarse = examples.distractors()
+    fine, coarse = examples.distractors(config, generator)
     if config.loss == "pairwise":
         rows, answers = pair_epoch(fine, coarse, target, generator)
         return float(ranking.pairwise(values[tuple(rows.T)], torch.from_numpy(answers)))
