@@ -82,7 +82,9 @@ def judge(model: Path, trial: Trial, config: Config) -> dict[str, Any]:
 
 def _judged(ranker: Ranker, part: Part, config: Config) -> dict[str, Any]:
     counts = part.fits.sum(axis=0)
-    candidates = np.sort(np.argsort(-counts, kind="stable")[: config.n_judged])
+    # In random order among equals: neighbours in a list are often of one kind.
+    order = epoch_generator(config.seed, 3).permutation(len(counts))
+    candidates = np.sort(order[np.argsort(-counts[order], kind="stable")][: config.n_judged])
     asked = np.flatnonzero(part.fits[:, candidates].any(axis=1))
     fits = part.fits[np.ix_(asked, candidates)]
     # At a rate that loses nothing of either tower's.

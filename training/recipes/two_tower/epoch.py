@@ -53,7 +53,7 @@ class Examples:
     fits: NDArray[np.bool_]
 
     def distractors(self, config: Config, generator: Generator) -> tuple[Indices, Indices]:
-        """Return all fine and all coarse ones; of an open trial, whose classes may be large, as many fine as queries."""
+        """Return all fine and all coarse ones; of an open trial, whose classes may be large, one fine a query."""
         fine, coarse = fine_and_coarse(self.query_class, self.reference_class, self.fits)
         if config.targets == "any" and len(fine) > len(self.fits):
             fine = generator.permutation(fine)[: len(self.fits)]
