@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 
 from tests.training import voices
@@ -13,37 +14,57 @@ from training.recipes.two_tower.rankers import main
 CONFIG = Config(query_encoder="small_imitation", reference_encoder="small_recording", n_classes=3, epochs=2)
 
 
-def cell(folder, loss, schedule, seed, correlation):
+def cell(folder, loss, schedule, seed, wiggle, mrr=0.3):
+    """A finished cell whose loss falls with the ranks but for a wiggle; none at all is a constant loss."""
     (folder / f"words_{loss}_{schedule}_{seed}").mkdir()
     path = folder / f"words_{loss}_{schedule}_{seed}"
     config = asdict(replace(CONFIG, loss=loss, schedule=schedule, seed=seed))
     (path / "config.json").write_text(json.dumps(config))
-    last = {"train_mrr": 0.5, "validation_mrr": 0.4, "validation_mean_rank": 3.0, "validation_n_tied": 1}
-    last["validation_mrr_among_targets"] = 0.3
-    found = {"correlation": correlation, "last": last, "seconds": 60.0}
+    noise = np.random.default_rng(seed).standard_normal(10)
+    losses = np.ones(10) if wiggle is None else np.arange(10)[::-1] + wiggle * noise
+    curves = [
+        {"loss": value, "train_mean_rank": 10.0 - i, "validation_loss": 1.0 - 0.1 * i, "validation_mean_rank": 20.0 - i}
+        for i, value in enumerate(losses)
+    ]
+    last = {"train_mrr": 0.5, "validation_mrr": 0.4, "validation_mean_rank": 3.0, "validation_n_tied": 1, "steps": 7}
+    found = {"last": last | {"validation_mrr_among_targets": mrr}, "seconds": 60.0, "curves": curves}
     (path / "metrics.json").write_text(json.dumps(found))
 
 
 def test_the_table_says_how_many_trials_it_rests_on(tmp_path):
-    for seed, ours, theirs in ((0, 0.9, 0.1), (1, 0.8, None)):
-        cell(tmp_path, "triplet", "published", seed, ours)
+    for seed, theirs in ((0, 5.0), (1, None)):
+        cell(tmp_path, "triplet", "published", seed, 0.0)
         cell(tmp_path, "pairwise", "published", seed, theirs)
     text = grid.tables(tmp_path)
-    assert "| triplet | published | 2 | 0.85 |" in text
-    assert "| pairwise | published | 2 | 0.10 |" in text
-    assert "in 1 of 1 trials with both correlations" in text
-    assert text.splitlines()[2].endswith("| 60 |")
+    assert "| triplet | published | 7.0 | 2 | 1.00 | 1.00 to 1.00 | 1.00 | 1.00 |" in text
+    assert "| pairwise | published | 7.0 | 1 | 0." in text
+    assert "above pairwise (published) in 1 of 1 trials with both correlations" in text
+    assert (
+        "| triplet | published | 2 | 0.500 ± 0.000 | 0.400 ± 0.000 | 0.300 ± 0.000 | 3.000 ± 0.000 | 2 | 60 |" in text
+    )
+    assert "(published), MRR of unseen queries among targets: +0.000 over 2 trials, p = 1" in text
 
 
-def test_the_test_is_of_pairs_of_trials(tmp_path):
+def test_the_tests_are_of_pairs_of_trials(tmp_path):
     for seed in range(8):
-        cell(tmp_path, "triplet", "published", seed, 0.5 + 0.01 * seed)
-        cell(tmp_path, "pairwise", "published", seed, 0.4)
-        cell(tmp_path, "pairwise", "matched", seed, 0.4 + 0.02 * seed)
+        cell(tmp_path, "triplet", "published", seed, 0.1, mrr=0.5 + 0.01 * seed)
+        cell(tmp_path, "pairwise", "published", seed, 3.0)
+        cell(tmp_path, "pairwise", "matched", seed, 2.0 if seed < 7 else 0.0)
     text = grid.tables(tmp_path)
     # 2 / 2^8: all eight of one sign.
     assert "above pairwise (published) in 8 of 8 trials with both correlations, p = 0.0078; the paper's" in text
-    assert "above pairwise (matched) in 8 of 8" in text
+    assert "above pairwise (matched) in 7 of 8" in text
+    assert "above pairwise (published), from epoch 5 on, in 8 of 8" in text
+    assert (
+        "triplet less pairwise (matched), MRR of unseen queries among targets: +0.235 over 8 trials, p = 0.0078" in text
+    )
+
+
+def test_what_is_not_there_is_not_in_the_table(tmp_path):
+    cell(tmp_path, "infonce", "matched", 0, None)
+    text = grid.tables(tmp_path)
+    assert "| infonce | matched | 7.0 | 0 | missing | missing | missing | 1.00 |" in text
+    assert "above pairwise" not in text
 
 
 def test_the_trial_that_is_shown_lies_closest_to_the_means():
