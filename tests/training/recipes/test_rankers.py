@@ -44,7 +44,7 @@ def finished(melodies, tmp_path_factory):
 def test_the_figure_in_the_card_is_that_of_the_exported_file(finished, melodies):
     with Ranker(finished / "ranker.onnx", device="cpu", threads=1) as ranker:
         metrics = ranker.card.metrics
-        assert ranker.card.name == "words-ranker"
+        assert ranker.card.name == "words-supcon"
         assert "No vocal imitations were used" in ranker.card.training_data
         assert "Google, CC BY 4.0" in ranker.card.attribution
     assert metrics == json.loads((finished / "metrics.json").read_text())["judged"]

@@ -5,9 +5,9 @@
     python -m training two_tower report --cells FOLDER [-o PICTURE.png]
 
 The first form trains a ranker of any two encoders on queries and references, and writes its figure into its card. Its
-fields are those of training/recipes/two_tower/config.py; with ``--loss supcon --n_unheard=10`` and no other it makes
-the shipped ``words-ranker``. Encoders are names (``--query_encoder=crnn``) or folders of runs to start from. The other
-two forms are the paper's trials and the test over them.
+fields are those of training/recipes/two_tower/config.py; with ``--loss supcon --n_unheard=10 --name=words-ranker`` and
+no other it makes the shipped model. Encoders are names (``--query_encoder=crnn``) or folders of runs to start from.
+The other two forms are the paper's trials and the test over them.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ LOSSES = ("triplet", "pairwise", "infonce", "supcon", "semi_hard")
 
 @dataclass(frozen=True)
 class RankerConfig(Config):
-    """The same fields, with the defaults of a ranker for use: ``words-ranker`` is trained by them, with supcon."""
+    """The same fields, with the defaults of a ranker for use: the shipped ``words-ranker`` has them."""
 
-    name: str = "words-ranker"
     n_classes: int = 0
     targets: str = "any"
     query_encoder: str = "residual"
