@@ -84,7 +84,7 @@ OPEN_TO_TRAINING = {
     *("frontend", "audio", "distance", "card", "labels", "verify", "convert"),
     *("errors", "results", "scan", "tagger", "embedder", "ranker", "take"),
 }
-LEAVES = ("losses", "metrics", "augment", "transformations", "sampling")
+LEAVES = ("losses", "metrics", "augment", "disguise", "transformations", "sampling")
 FORBIDDEN_NAMES = ("util", "helper", "common", "misc")
 
 

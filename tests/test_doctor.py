@@ -44,7 +44,10 @@ def test_a_whole_installation_works(report):
     assert report.threads.used >= 1
     assert report.devices[0] == Device("cpu", None)
     assert report.devices[1].name == "cuda:0"
-    assert [(model.name, model.origin, model.error) for model in report.models] == [("esc10", "package", None)]
+    assert [(model.name, model.origin, model.error) for model in report.models] == [
+        ("esc10", "package", None),
+        ("words-ranker", "package", None),
+    ]
 
 
 def test_the_report_is_json_and_text(engine, monkeypatch, report):
@@ -146,6 +149,7 @@ def test_a_model_that_cannot_be_used_is_a_problem_but_not_the_end(monkeypatch, t
         ("broken", "user", True),
         ("tiny", "user", False),
         ("esc10", "package", False),
+        ("words-ranker", "package", False),
     ]
     assert str(own / "broken.onnx") in found.problems[0]
     assert any("broken (user): unusable" in line for line in shown(found))

@@ -154,6 +154,8 @@ def to_onnx(compared: Compared, card: ModelCard, examples: tuple[Tensor, Tensor]
         # As in training.export.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning, module=r"torch\.nn\.modules\.rnn")
+        warnings.filterwarnings("ignore", message="Exporting a model to ONNX with a batch_size", category=UserWarning)
         torch.onnx.export(
             compared,
             examples,

@@ -2,14 +2,15 @@
 
 A class has one canonical recording, the target of all its queries; its other recordings are fine distractors, those of
 other classes coarse ones. The real data is the Vocal Imitation Set. Words stand in where it is not there: a class is a
-word of the development part of Speech Commands, the unknown ones included, a query the word said by somebody of whom no
-reference and no query of the other part comes. They are no imitations.
+word, a query the word said by somebody of whom no reference and no query of the other part comes. They are no
+imitations.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,31 +48,45 @@ class RankingClass:
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """The queries of one part, the references that they are compared with, and which of those they mean.
+
+    Attributes
+    ----------
+    queries, references : tuple of Record
+    query_class : ndarray of int, shape (n_queries,)
+    reference_class : ndarray of int, shape (n_references,)
+    fits : ndarray of bool, shape (n_queries, n_references)
+        Which references a query means; at least one each.
+    """
+
+    queries: tuple[Record, ...]
+    references: tuple[Record, ...]
+    query_class: NDArray[np.int64]
+    reference_class: NDArray[np.int64]
+    fits: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
 class Trial:
-    """Queries and references of the classes drawn, with the reference that each query means.
+    """What is learnt from, and what it is judged by.
 
     Attributes
     ----------
     labels : tuple of str
         The classes, sorted.
-    references : tuple of Record
-    reference_class : ndarray of int, shape (n_references,)
-    queries : mapping of str to tuple of Record
-        Of the parts "train" and "validation".
-    query_class, target : mapping of str to ndarray of int, shape (n_queries,)
-        ``target`` counts ``references``.
+    parts : mapping of str to Part
+        "train" and "validation".
     """
 
     labels: tuple[str, ...]
-    references: tuple[Record, ...]
-    reference_class: NDArray[np.int64]
-    queries: Mapping[str, tuple[Record, ...]]
-    query_class: Mapping[str, NDArray[np.int64]]
-    target: Mapping[str, NDArray[np.int64]]
+    parts: Mapping[str, Part]
 
 
 def draw_trial(classes: Mapping[str, RankingClass], n_classes: int, generator: Generator) -> Trial:
     """Return a trial of ``n_classes`` classes drawn at random; a recording that is in two of them stays in the first.
+
+    Both parts have the same references, as published, and each query means the canonical one of its class.
 
     Raises
     ------
@@ -96,13 +111,15 @@ def draw_trial(classes: Mapping[str, RankingClass], n_classes: int, generator: G
                 kept.append(record)
         references += kept
         reference_class += [c] * len(kept)
-    queries, query_class, target = {}, {}, {}
+    parts = {}
     for part in ("train", "validation"):
         members = [(record, c) for c, label in enumerate(labels) for record in classes[label].queries[part]]
-        queries[part] = tuple(record for record, _ in members)
-        query_class[part] = np.array([c for _, c in members], np.int64)
-        target[part] = np.array(canonical, np.int64)[query_class[part]]
-    return Trial(labels, tuple(references), np.array(reference_class, np.int64), queries, query_class, target)
+        query_class = np.array([c for _, c in members], np.int64)
+        fits = np.zeros((len(members), len(references)), np.bool_)
+        fits[np.arange(len(members)), np.array(canonical, np.int64)[query_class]] = True
+        queries = tuple(record for record, _ in members)
+        parts[part] = Part(queries, tuple(references), query_class, np.array(reference_class, np.int64), fits)
+    return Trial(labels, parts)
 
 
 def load_imitations(root: Path, training_share: float, generator: Generator) -> dict[str, RankingClass]:
@@ -128,31 +145,63 @@ def load_imitations(root: Path, training_share: float, generator: Generator) -> 
     return made
 
 
-def load_words(
-    root: Path, training_share: float, generator: Generator, *, n_references: int = 10, n_queries: int = 19
-) -> dict[str, RankingClass]:
-    """Return the words of the development part of Speech Commands as classes, no speaker in two roles.
+def load_words(root: Path, *, takes: int = 1) -> dict[str, list[Record]]:
+    """Return who says what in the development part of Speech Commands, by file name.
 
-    Half of the speakers give references, the others queries: ``training_share`` of them those of the training part.
-    Each speaker gives a word at most once, by which the copies in the set fall away as well. Words with fewer than two
-    references or without a query in either part are left out.
+    The unknown words are words as the others; silence is none.
 
     Parameters
     ----------
-    n_references, n_queries : int
-        At most so many of a word; the paper's trials have about 10 and 19.
+    root : Path
+    takes : int
+        Of a speaker and word, at most. Copies of one recording, of which the set has 121, count once.
     """
-    columns = ["filename", "class", "word", "speaker"]
-    said: dict[str, dict[str, Record]] = defaultdict(dict)
+    columns = ["filename", "class", "word", "speaker", "sha256"]
+    copies: set[str] = set()
+    said: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for row in sorted(read_table(root / "meta.csv", columns), key=lambda row: row["filename"]):
         if row["speaker"]:
             word = row["word"] or row["class"]
             record = Record(root / "audio" / row["filename"], (word,), source=row["speaker"])
-            said[word].setdefault(row["speaker"], record)
-    there, missing = on_disk(root, [record for records in said.values() for record in records.values()])
+            if row["sha256"] not in copies:
+                copies.add(row["sha256"])
+                said[word][row["speaker"]] = [*said[word][row["speaker"]], record][:takes]
+    kept = [record for speakers in said.values() for records in speakers.values() for record in records]
+    there, missing = on_disk(root, kept)
     if missing:
         raise ConfigError(f"expected all recordings of {root}, got none of {missing[0]}; download the data set again")
-    speakers = sorted({record.source for record in there})
+    return by_label(there)
+
+
+def by_label(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Return the records of each label, labels sorted."""
+    made: dict[str, list[Record]] = {label: [] for label in sorted({record.label for record in records})}
+    for record in records:
+        made[record.label].append(record)
+    return made
+
+
+def divided_by_speaker(
+    said: Mapping[str, Sequence[Record]],
+    training_share: float,
+    generator: Generator,
+    *,
+    n_references: int = 10,
+    n_queries: int = 19,
+) -> dict[str, RankingClass]:
+    """Return words as classes, no speaker in two roles.
+
+    Half of the speakers give references, the others queries: ``training_share`` of them those of the training part.
+    Words with fewer than two references or without a query in either part are left out.
+
+    Parameters
+    ----------
+    said : mapping of str to sequence of Record
+        The recordings of each word; their source is the speaker.
+    n_references, n_queries : int
+        At most so many of a word, speakers in turn; the paper's trials have about 10 and 19.
+    """
+    speakers = sorted({record.source for records in said.values() for record in records})
     order = [speakers[i] for i in generator.permutation(len(speakers))]
     n_givers = len(order) // 2
     n_training = n_givers + int(training_share * (len(order) - n_givers))
@@ -161,14 +210,17 @@ def load_words(
     limits["validation"] = n_queries - limits["train"]
     made = {}
     for word, records in sorted(said.items()):
-        taken = {
-            role: tuple(records[speaker] for speaker in members if speaker in records)[: limits[role]]
-            for role, members in roles.items()
-        }
+        taken = {role: _in_turn(records, members)[: limits[role]] for role, members in roles.items()}
         if len(taken["reference"]) >= 2 and taken["train"] and taken["validation"]:
             references = taken.pop("reference")
             made[word] = RankingClass(references, tuple(str(record.path) for record in references), taken)
     return made
+
+
+def _in_turn(records: Sequence[Record], speakers: Sequence[str]) -> tuple[Record, ...]:
+    """Return the records of these speakers: the first of each, then the second."""
+    takes = [[record for record in records if record.source == speaker] for speaker in speakers]
+    return tuple(record for each in zip_longest(*takes) for record in each if record is not None)
 
 
 def _divided(records: Sequence[Record], share: float, generator: Generator) -> dict[str, tuple[Record, ...]]:

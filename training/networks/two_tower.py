@@ -26,7 +26,8 @@ class TwoTower(nn.Module):
     query, reference : Module
         log-mel (batch, n_frames, n_mels) to embedding (batch, size).
     head : Module
-        Embeddings of queries (batch or 1, query size) and of references (batch, reference size) to logits (batch,).
+        Embeddings of queries (batch or 1, query size) and of references (batch, reference size) to logits (batch,); its
+        method ``table`` gives those of all with all.
     """
 
     def __init__(self, query: nn.Module, reference: nn.Module, head: nn.Module) -> None:
@@ -71,8 +72,12 @@ class TripletComparison(nn.Module):
         They go into a binary cross entropy with logits: behind a sigmoid in float32 the gradient of a badly wrong
         triplet is zero.
         """
-        ours = self.network.query(query)
-        similarities = [self.network.head(ours, self.network.reference(each)).sigmoid() for each in (first, second)]
+        towers = self.network
+        return self.compare(towers.query(query), towers.reference(first), towers.reference(second))
+
+    def compare(self, query: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Return the same of embeddings, shapes (batch, query size) and twice (batch, reference size)."""
+        similarities = [self.network.head(query, each).sigmoid() for each in (first, second)]
         return torch.stack(similarities, dim=1) @ self.factors
 
 
@@ -156,7 +161,36 @@ class SimilarityHead(nn.Module):
             self.dropout(reference), theirs, self.join.bias
         )
         logits: Tensor = self.compare(self.dropout(torch.relu(joined)))
-        return logits.squeeze(1)
+        return logits.squeeze(-1)
+
+    def table(self, queries: Tensor, references: Tensor) -> Tensor:
+        """Map (n_queries, query_size) and (n_references, reference_size) to the logits of all with all, a matrix."""
+        logits: Tensor = self(queries[:, None], references[None])
+        return logits
+
+
+class CosineHead(nn.Module):
+    """The cosine of both embeddings, which are of one size, stretched and shifted to a logit; both factors are learnt.
+
+    Attributes
+    ----------
+    scale, offset : Parameter, scalars
+    """
+
+    def __init__(self, scale: float = 14.0, offset: float = -7.0) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale))
+        self.offset = nn.Parameter(torch.tensor(offset))
+
+    def forward(self, query: Tensor, reference: Tensor) -> Tensor:
+        """Map embeddings (batch or 1, size) and (batch, size) to logits (batch,)."""
+        cosines = (functional.normalize(query, dim=-1) * functional.normalize(reference, dim=-1)).sum(dim=-1)
+        return self.scale * cosines + self.offset
+
+    def table(self, queries: Tensor, references: Tensor) -> Tensor:
+        """Map (n_queries, size) and (n_references, size) to the logits of all with all, a matrix."""
+        cosines = functional.normalize(queries, dim=1) @ functional.normalize(references, dim=1).T
+        return self.scale * cosines + self.offset
 
 
 def standardised(spectrograms: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def test_in_batch_is_the_loop_and_repeated_targets_do_not_count():
         columns = [j for j in range(4) if j == i or targets[j] != targets[i]]
         row = logits[i].tolist()
         total -= math.log(math.exp(row[i]) / sum(math.exp(row[j]) for j in columns))
-    loss = ranking.in_batch(logits, targets)
+    loss = ranking.in_batch(logits, targets[:, None] == targets)
     loss.backward()
     assert loss.item() == pytest.approx(total / 4, rel=1e-5)
     assert logits.grad.isfinite().all()
@@ -53,4 +53,16 @@ def test_other_shapes_are_refused(loss, shapes):
 
 def test_in_batch_refuses_an_empty_batch():
     with pytest.raises(ValueError, match="expected logits"):
-        ranking.in_batch(torch.zeros(0, 0), torch.zeros(0, dtype=torch.int64))
+        ranking.in_batch(torch.zeros(0, 0), torch.zeros(0, 0, dtype=torch.bool))
+
+
+def test_probabilities_would_lose_the_gradient_that_logits_keep():
+    """Trap 3.4 of the published code: a sigmoid and then a cross entropy of probabilities."""
+    for logit, answer in ((17.0, 0.0), (-50.0, 1.0)):
+        given = torch.tensor([logit], requires_grad=True)
+        probability = given.sigmoid()
+        torch.nn.functional.binary_cross_entropy(probability, torch.tensor([answer])).backward()
+        assert abs(given.grad.item()) < 1e-6
+        ours = torch.tensor([logit], requires_grad=True)
+        ranking.triplet(ours, torch.tensor([bool(answer)])).backward()
+        assert abs(ours.grad.item()) == pytest.approx(1, abs=1e-6)

@@ -89,7 +89,8 @@ def figures(data: Path, run: Run, config: Config) -> dict[str, Any]:
         scored = {"scores": heard.scores.tolist(), "embeddings": heard.embeddings.tolist()}
         done = {"accuracy": share, "before": before, "after": after, **scored}
         state = {"done": state["done"] | {fold.name: done}}
-        run.save(state)
+        # With the weights, from which other runs may start.
+        run.save(state | {"network": encoder.network.state_dict()})
     return summarise(corpus, state["done"], run.folder)
 
 

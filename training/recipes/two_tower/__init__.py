@@ -14,46 +14,43 @@ compared after unlike amounts of training; ``--schedule=matched`` gives each the
 ``metrics.json`` (curves, correlation, ranks) and ``ranker.onnx`` for ``engine.Ranker``; interrupted, the same command
 goes on. Queries are not trimmed here, so ``Ranker.scores(..., trim_db=None)`` gives the ranks of training.
 
-The trials and their test: ``python -m training two_tower --help``.
+The trials and their test, and rankers of any two encoders: ``python -m training two_tower --help``.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from engine import LogMel
-from engine.audio import load
-from engine.frontend import preset
-from training.datasets.ranking import draw_trial, load_imitations, load_words
-from training.export_two_tower import IMINET_SECONDS, export_two_tower, iminet_card
+from training.datasets.ranking import draw_trial
+from training.export_two_tower import export_two_tower
 from training.metrics import pearson
-from training.networks.small_towers import SIZE, small_towers
-from training.networks.two_tower import tl_iminet
+from training.recipes.two_tower.card import describe, judge
 from training.recipes.two_tower.config import Config
-from training.recipes.two_tower.epoch import Examples, rank, train_epoch
-from training.run import Run, commit
+from training.recipes.two_tower.corpora import classes_of, open_trial
+from training.recipes.two_tower.epoch import Examples, part_loss, rank, similarities, train_epoch
+from training.recipes.two_tower.hearing import log_mel
+from training.recipes.two_tower.towers import Tower, make_tower, two_towers
 from training.sampling.batches import epoch_generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from torch import Tensor
-
     from training.datasets.ranking import Trial
-    from training.datasets.record import Record
     from training.networks.two_tower import TwoTower
+    from training.run import Run
 
 __all__ = ["Config", "command", "figures", "train"]
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Run the trials, or print their test: ``python -m training two_tower run|report``."""
-    from training.recipes.two_tower.grid import main
+    """Run the trials, print their test, or train a ranker of any two encoders: ``python -m training two_tower``."""
+    from training.recipes.two_tower.rankers import main
 
     return main(arguments)
 
@@ -67,45 +64,68 @@ def figures(data: Path, run: Run, config: Config) -> dict[str, Any]:
     """Return curves, correlation and last ranks of one trial under one loss."""
     torch.set_num_threads(config.threads)
     trial = make_trial(data, config)
-    parts = features(trial)
-
     # One set of first weights for every loss of a seed.
     torch.manual_seed(config.seed)
-    network = make_network(config)
-    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-    state = run.load() or {"epoch": 0, "curves": []}
+    towers, network = make_network(config)
+    parts = features(trial, towers, config)
+    network.to(config.device)
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.Adam(learning, lr=config.learning_rate)
+    state = run.load() or {"epoch": 0, "curves": [], "seconds": 0.0}
     if "network" in state:
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["random"])
 
     curves: list[dict[str, float]] = list(state["curves"])
+    began = time.monotonic() - state["seconds"]
     for epoch in range(state["epoch"], config.epochs):
+        if config.cosine_decay:
+            share = 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
+            optimiser.param_groups[0]["lr"] = config.learning_rate * share
         loss, steps = train_epoch(network, optimiser, parts["train"], config, epoch_generator(config.seed, epoch))
         row = {"loss": loss, "steps": steps}
-        # Ranks are taken after the epoch, the loss while the weights move.
+        # Ranks are taken after the epoch, the loss while the weights move; of an open trial those of training are many.
         for part, examples in parts.items():
-            row |= {f"{part}_{name}": value for name, value in rank(network, examples, config).items()}
+            if part == "train" and config.targets == "any":
+                continue
+            logits = similarities(network, examples)
+            row |= {f"{part}_{name}": value for name, value in rank(logits, examples, config).items()}
+            if part == "validation":
+                # The same pairs or triplets after every epoch.
+                row["validation_loss"] = part_loss(logits, examples, config, epoch_generator(config.seed, 0, 1))
         curves.append(row)
         run.log(epoch=epoch, **row)
         run.save(
             {
                 "epoch": epoch + 1,
                 "curves": curves,
+                "seconds": time.monotonic() - began,
                 "network": network.state_dict(),
                 "optimiser": optimiser.state_dict(),
                 "random": torch.get_rng_state(),
             }
         )
+    seconds = time.monotonic() - began
 
     last = {name: value for name, value in curves[-1].items() if name != "loss"}
-    card = describe(config, trial, last)
-    export_two_tower(network.eval(), card, run.folder / "ranker.onnx")
-    correlation = pearson([row["loss"] for row in curves], [row["train_mean_rank"] for row in curves])
+    card = describe(config, trial, towers, last)
+    export_two_tower(network.to("cpu").eval(), card, run.folder / "ranker.onnx")
+    judged = {}
+    if config.n_judged:
+        # The figure of the exported file, written into its card.
+        judged = judge(run.folder / "ranker.onnx", trial, config)
+        card = describe(config, trial, towers, judged)
+        export_two_tower(network, card, run.folder / "ranker.onnx")
+    correlation = np.nan
+    if "train_mean_rank" in curves[-1]:
+        correlation = pearson([row["loss"] for row in curves], [row["train_mean_rank"] for row in curves])
     return {
         # Missing where a curve is constant.
         "correlation": None if np.isnan(correlation) else correlation,
         "last": last,
+        "judged": judged,
+        "seconds": round(seconds, 1),
         "labels": list(trial.labels),
         "curves": curves,
     }
@@ -114,58 +134,28 @@ def figures(data: Path, run: Run, config: Config) -> dict[str, Any]:
 def make_trial(data: Path, config: Config) -> Trial:
     """Return the queries and references of the trial, by the seed alone."""
     generator = epoch_generator(config.seed)
-    loader = {"words": load_words, "imitations": load_imitations}[config.corpus]
-    return draw_trial(loader(data, config.training_share, generator), config.n_classes, generator)
+    if config.targets == "any" or config.corpus == "pairs":
+        return open_trial(data, config, generator)
+    classes = classes_of(data, config, generator)
+    return draw_trial(classes, config.n_classes or len(classes), generator)
 
 
-def features(trial: Trial) -> dict[str, Examples]:
-    """Return the log-mel of both parts: queries at 16 kHz and 39 bands, references at 44.1 kHz and 128, 4 s each."""
-    references = log_mel(trial.references, "iminet_reference")
-    return {
-        part: Examples(
-            log_mel(queries, "iminet_imitation"),
-            references,
-            trial.query_class[part],
-            trial.reference_class,
-            trial.target[part],
-        )
-        for part, queries in trial.queries.items()
-    }
+def make_network(config: Config) -> tuple[tuple[Tower, Tower], TwoTower]:
+    """Return both towers, of the queries and of the references, and the network over them, with its first weights."""
+    query = make_tower(config.query_encoder, "query", config)
+    reference = make_tower(config.reference_encoder, "reference", config)
+    return (query, reference), two_towers(query, reference, config)
 
 
-def log_mel(records: Sequence[Record], name: str) -> Tensor:
-    """Return the log-mel of the first four seconds, zeros behind a shorter recording, (n, n_frames, n_mels)."""
-    frontend = LogMel(preset(name))
-    window = IMINET_SECONDS * frontend.config.sample_rate
-    made = []
-    for record in records:
-        samples = load(record.path, frontend.config.sample_rate)[0][:window]
-        made.append(frontend(np.pad(samples, (0, window - len(samples)))))
-    return torch.from_numpy(np.stack(made))
-
-
-def make_network(config: Config) -> TwoTower:
-    """Return the network with random weights."""
-    return {"iminet": tl_iminet, "small": small_towers}[config.towers](config.dropout)
-
-
-def describe(config: Config, trial: Trial, last: dict[str, float]) -> Any:
-    """Return the card of the ranker."""
-    words = config.corpus == "words"
-    card = iminet_card(
-        f"{config.corpus}-{config.towers}-{config.loss}",
-        training_data=(
-            f"{'words of Speech Commands v0.02, test files' if words else 'Vocal Imitation Set'}: "
-            f"{', '.join(trial.labels)}; {len(trial.queries['train'])} queries, {len(trial.references)} references"
-        ),
-        licence="CC BY 4.0",
-        attribution=(
-            "Trained on Speech Commands v0.02, Google, CC BY 4.0" if words else "Trained on the Vocal Imitation Set"
-        ),
-        commit=commit(),
-        metrics=last,
-    )
-    if config.towers == "iminet":
-        return card
-    assert card.query is not None
-    return replace(card, embedding_size=SIZE, query=replace(card.query, embedding_size=SIZE))
+def features(trial: Trial, towers: tuple[Tower, Tower], config: Config) -> dict[str, Examples]:
+    """Return the log-mel of the parts that are learnt from and looked at, as either tower hears it."""
+    query, reference = towers
+    made: dict[tuple[Any, ...], torch.Tensor] = {}
+    parts = {}
+    for name in ("train", "validation"):
+        part = trial.parts[name]
+        if part.references not in made:
+            made[part.references] = log_mel(part.references, reference, prepared=False).to(config.device)
+        queries = log_mel(part.queries, query, prepared=config.prepared).to(config.device)
+        parts[name] = Examples(queries, made[part.references], part.query_class, part.reference_class, part.fits)
+    return parts
