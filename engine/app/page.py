@@ -1,0 +1,43 @@
+"""The page: its tabs, its looks, and what it says at the top."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from engine.app.tag_tab import tag_tab
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.app.settings import AppSettings
+    from engine.tagger import Tagger
+
+# Fonts of the visitor's own system: nothing is fetched.
+THEME_FONTS = {
+    "font": ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+    "font_mono": ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
+}
+CSS = """
+.note { margin: 0.25rem 0; }
+.problem { margin: 0.25rem 0; padding: 0.5rem 0.75rem; border-left: 4px solid #dc2626; font-weight: 600; }
+img.drawn { width: 100%; height: auto; }
+"""
+# How long a visitor's files are kept at most, and how often they are looked through, in seconds.
+_KEPT_S, _SWEPT_S = 3600, 600
+
+
+def page(tagger: Tagger, settings: AppSettings, made: Path) -> Any:
+    """Return the page as Gradio's Blocks; files that it makes for visitors lie below the folder ``made``."""
+    with gr.Blocks(title="engine", analytics_enabled=False, delete_cache=(_SWEPT_S, _KEPT_S), fill_width=False) as blocks:
+        gr.Markdown("# engine: listen, look and search")
+        with gr.Tabs():
+            with gr.Tab("Tag", id="tag"):
+                tag_tab(tagger, settings, made)
+    return blocks
+
+
+def theme() -> Any:
+    """Return the looks of the page, in light and dark."""
+    return gr.themes.Default(**THEME_FONTS)
