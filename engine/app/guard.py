@@ -36,21 +36,10 @@ _MAX_VALUES = 4_000_000
 # Beside a recording the form has its boundaries.
 _FORM = 100_000
 # The page is made of its own files only; Gradio starts itself by inline scripts, and its plots compile expressions.
-_POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' data: blob:",
-        "font-src 'self' data:",
-        "connect-src 'self' data: blob:",
-        "worker-src 'self' blob:",
-        "object-src 'none'",
-        "base-uri 'self'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    )
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
 _HEADERS = (
     (b"content-security-policy", _POLICY.encode()),
@@ -125,7 +114,7 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self._stranger(scope, headers)
+        refusal = self._stranger(headers)
         if refusal is not None:
             await _answer(send, refusal)
             return
@@ -146,7 +135,7 @@ class Guard:
             return
         await self._application(scope, receive, _with_headers(send))
 
-    def _stranger(self, scope: Message, headers: dict[str, str]) -> Refusal | None:
+    def _stranger(self, headers: dict[str, str]) -> Refusal | None:
         """Return why a request does not come from this page, None where it may."""
         host = headers.get("host", "")
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
@@ -188,16 +177,17 @@ class Guard:
         return Refusal(403, "expected a file that was uploaded, got another path")
 
     def _is_upload(self, path: str) -> bool:
-        return "\0" not in path and Path(os.path.realpath(path)).is_relative_to(self._uploads) and Path(path).is_absolute()
+        return (
+            "\0" not in path and Path(os.path.realpath(path)).is_relative_to(self._uploads) and Path(path).is_absolute()
+        )
 
     def _knows(self, said: str) -> bool:
         assert self._token is not None
         return hmac.compare_digest(said.encode(), self._token.encode())
 
     async def _welcome(self, send: Send) -> None:
-        cookie = SimpleCookie({COOKIE: self._token or ""})
-        cookie[COOKIE].update({"path": "/", "httponly": True, "samesite": "Lax"} | ({"secure": True} * self._secure))
-        headers = [(b"location", b"/"), (b"set-cookie", cookie[COOKIE].OutputString().encode()), *_HEADERS]
+        cookie = f"{COOKIE}={self._token}; Path=/; HttpOnly; SameSite=Lax{'; Secure' * self._secure}"
+        headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), *_HEADERS]
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body"})
 

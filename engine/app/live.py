@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 HOP_S = 0.5
 _ROWS = 12
+# A microphone that was silent for longer was stopped and started again.
+_PAUSE_S = 4.0
 
 
 class LiveTags:
@@ -41,12 +43,12 @@ class LiveTags:
         self._stream: WindowStream | None = None
         self._rate = 0
         self._heard_s = self._block_s = self._compute_s = 0.0
-        self._began = 0.0
+        self._began = self._arrived = 0.0
         self._last: Window | None = None
         self._rows: deque[list[Any]] = deque(maxlen=_ROWS)
 
     def push(self, rate: int, block: NDArray[Any]) -> None:
-        """Take a block of samples, (n_samples,) or (n_samples, n_channels); another rate begins anew.
+        """Take a block of samples, (n_samples,) or (n_samples, n_channels); another rate, or a pause, begins anew.
 
         Raises
         ------
@@ -54,11 +56,13 @@ class LiveTags:
             The block has another shape or type.
         """
         arrived = self._clock()
-        if self._stream is None or rate != self._rate:
+        if self._stream is None or rate != self._rate or arrived - self._arrived > _PAUSE_S:
             self._stream, self._rate = self._tagger.stream(sample_rate=rate, hop_s=self._hop_s), rate
             self._heard_s, self._last = 0.0, None
+            self._rows.clear()
             # The first sample was heard before its block was sent.
             self._began = arrived - len(block) / rate
+        self._arrived = arrived
         windows = self._stream.push(block)
         self._block_s = len(block) / rate
         self._heard_s += self._block_s
@@ -82,11 +86,13 @@ class LiveTags:
         if self._stream is None:
             return "Not listening."
         latency = (
-            f"Latency: {1000 * self._compute_s:.0f} ms to compute, {1000 * self.behind_s:.0f} ms behind the microphone; "
-            f"blocks of {1000 * self._block_s:.0f} ms at {self._rate} Hz, a window every {1000 * self._hop_s:.0f} ms."
+            f"Latency: {1000 * self._compute_s:.0f} ms to compute, {1000 * self.behind_s:.0f} ms behind the microphone."
+            f" Blocks of {1000 * self._block_s:.0f} ms at {self._rate} Hz, a window every {1000 * self._hop_s:.0f} ms."
         )
         if self._last is None:
-            return f"Listening: {self._heard_s:.1f} s heard, the first result comes after {self.window_s:.1f} s. {latency}"
+            return (
+                f"Listening: {self._heard_s:.1f} s heard, the first result comes after {self.window_s:.1f} s. {latency}"
+            )
         best = self._last.top(1)[0]
         return f"Now: {best.label} ({best.score:.2f}), {self._heard_s:.1f} s heard. {latency}"
 

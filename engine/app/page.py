@@ -30,11 +30,12 @@ _KEPT_S, _SWEPT_S = 3600, 600
 
 def page(tagger: Tagger, settings: AppSettings, made: Path) -> Any:
     """Return the page as Gradio's Blocks; files that it makes for visitors lie below the folder ``made``."""
-    with gr.Blocks(title="engine", analytics_enabled=False, delete_cache=(_SWEPT_S, _KEPT_S), fill_width=False) as blocks:
+    with gr.Blocks(
+        title="engine", analytics_enabled=False, delete_cache=(_SWEPT_S, _KEPT_S), fill_width=False
+    ) as blocks:
         gr.Markdown("# engine: listen, look and search")
-        with gr.Tabs():
-            with gr.Tab("Tag", id="tag"):
-                tag_tab(tagger, settings, made)
+        with gr.Tabs(), gr.Tab("Tag", id="tag"):
+            tag_tab(tagger, settings, made)
     return blocks
 
 

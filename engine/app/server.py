@@ -116,7 +116,7 @@ def _run(settings: AppSettings, opened: socket.socket, applications: tuple[Any, 
     application, blocks = applications
     log = logging.getLogger("uvicorn.error")
 
-    class Server(uvicorn.Server):
+    class Server(uvicorn.Server):  # type: ignore[misc]  # mypy does not look into it
         """Says when it listens, and ends the endless answers of open pages before it waits for them."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:

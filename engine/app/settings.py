@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 import socket
 import ssl
@@ -102,11 +103,14 @@ def check_settings(settings: AppSettings) -> None:
         raise ConfigError(f"expected a port from 0 to 65535, got {settings.port}; choose another with --port")
     if settings.token is not None and len(settings.token) < LEAST_TOKEN:
         raise ConfigError(
-            f"expected a token of at least {LEAST_TOKEN} characters, got {len(settings.token)}; choose a longer one, or "
-            "leave --token out to have one made up"
+            f"expected a token of at least {LEAST_TOKEN} characters, got {len(settings.token)}; choose a longer one, "
+            "or leave --token out to have one made up"
         )
-    if settings.token is not None and not (settings.token.isascii() and settings.token.isprintable()):
-        raise ConfigError("expected a token of printable ASCII characters, got others; choose another")
+    if settings.token is not None and not re.fullmatch(r"[A-Za-z0-9._~-]*", settings.token):
+        raise ConfigError(
+            "expected a token of letters, digits, '.', '_', '~' and '-', which an address holds as they are, got others "
+            "as well; choose another"
+        )
     if (settings.certfile is None) != (settings.keyfile is None):
         given, missing = ("--certfile", "--keyfile") if settings.keyfile is None else ("--keyfile", "--certfile")
         raise ConfigError(f"expected --certfile together with --keyfile, got {given} alone; add {missing}")

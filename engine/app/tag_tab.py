@@ -142,8 +142,8 @@ def tag_tab(tagger: Tagger, settings: AppSettings, made: Path) -> None:
 def microphone_needs() -> str:
     """Return why the page cannot record, and what helps."""
     return (
-        "Browsers give the microphone to pages over HTTPS only: start `engine app` with `--certfile` and `--keyfile`, or "
-        "open the page on the machine that it runs on."
+        "Browsers give the microphone to pages over HTTPS only: start `engine app` with `--certfile` and `--keyfile`, "
+        "or open the page on the machine that it runs on."
     )
 
 
@@ -173,7 +173,6 @@ def _live(tagger: Tagger) -> None:
             return [None, problem(error), gr.skip()]
         return [listening, note(listening.text()), listening.rows]
 
-    microphone.start_recording(lambda: None, None, live, api_visibility="private", show_progress="hidden")
     microphone.stream(
         push,
         [microphone, live],

@@ -32,8 +32,8 @@ def read_upload(path: str, sample_rate: int, max_s: float) -> NDArray[np.float32
                 n_samples += len(block)
                 if n_samples > max_s * sample_rate:
                     raise AudioError(
-                        f"expected a recording of at most {max_s / 60:g} minutes, got a longer one in {path!r}; cut it, "
-                        "start engine app with a larger --max-minutes, or use engine tag"
+                        f"expected a recording of at most {max_s / 60:g} minutes, got a longer one in {path!r}; cut "
+                        "it, start engine app with a larger --max-minutes, or use engine tag"
                     )
             return np.concatenate(blocks)
     except AudioError as error:

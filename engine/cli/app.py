@@ -20,10 +20,15 @@ def _paths(_context: click.Context, _parameter: click.Parameter, values: tuple[s
 @click.option("--model", metavar="NAME|PATH", help="A shipped model, or an .onnx file with a card.")
 @click.option("--index", metavar="INDEX", callback=_path, help="To search in: from engine index build, or an archive.")
 @click.option(
-    "--archive", "archives", metavar="FOLDER", multiple=True, callback=_paths, help="Of an archive run; may be repeated."
+    "--archive",
+    "archives",
+    metavar="FOLDER",
+    multiple=True,
+    callback=_paths,
+    help="Of an archive run; repeatable.",
 )
 @click.option(
-    "--report", "reports", metavar="FILE", multiple=True, callback=_paths, help="Of engine bench -o; may be repeated."
+    "--report", "reports", metavar="FILE", multiple=True, callback=_paths, help="Of engine bench -o; repeatable."
 )
 @click.option("--port", metavar="N", type=int, default=7860, show_default=True, help="0 is any that is free.")
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="0.0.0.0 is all of them.")

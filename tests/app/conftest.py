@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # Of a machine with two cores that is busy with something else as well.
-PATIENCE_MS = 60_000
+PATIENCE_MS = 25_000
 _LOCAL = ("http://127.0.0.1:", "https://127.0.0.1:", "data:", "blob:")
 START = "import sys; from engine.cli.main import main; sys.exit(main())"
 
@@ -126,11 +126,9 @@ class Visit:
         self.context.close()
 
 
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def visit(browser) -> Iterator[Any]:
-    """Return a function that opens an address as a new visitor."""
+    """Return a function that opens an address as a new visitor, who stays for all tests of the module."""
     visits: list[Visit] = []
 
     def open_page(address: str, **context: Any) -> Visit:
