@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from engine.app.search_tab import search_tab
 from engine.app.tag_tab import tag_tab
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from engine.app.finding import Library
     from engine.app.settings import AppSettings
     from engine.tagger import Tagger
 
@@ -23,19 +25,29 @@ CSS = """
 .note { margin: 0.25rem 0; }
 .problem { margin: 0.25rem 0; padding: 0.5rem 0.75rem; border-left: 4px solid #dc2626; font-weight: 600; }
 img.drawn { width: 100%; height: auto; }
+.hit { display: flex; flex-wrap: wrap; gap: 0.75rem 1rem; padding: 0.75rem; }
+.hit > div { flex: 1 1 16rem; min-width: 0; }
+.hit h3 { margin: 0; font-size: 1rem; overflow-wrap: anywhere; }
+.hit p { margin: 0.25rem 0; }
+.hit .path { font-size: 0.8rem; overflow-wrap: anywhere; opacity: 0.75; }
+.hit audio { width: 100%; max-width: 24rem; }
+img.thumbnail { width: 12rem; height: 6rem; object-fit: fill; border-radius: 4px; }
 """
 # How long a visitor's files are kept at most, and how often they are looked through, in seconds.
 _KEPT_S, _SWEPT_S = 3600, 600
 
 
-def page(tagger: Tagger, settings: AppSettings, made: Path) -> Any:
+def page(tagger: Tagger, library: Library | None, settings: AppSettings, made: Path) -> Any:
     """Return the page as Gradio's Blocks; files that it makes for visitors lie below the folder ``made``."""
     with gr.Blocks(
         title="engine", analytics_enabled=False, delete_cache=(_SWEPT_S, _KEPT_S), fill_width=False
     ) as blocks:
         gr.Markdown("# engine: listen, look and search")
-        with gr.Tabs(), gr.Tab("Tag", id="tag"):
-            tag_tab(tagger, settings, made)
+        with gr.Tabs():
+            with gr.Tab("Tag", id="tag"):
+                tag_tab(tagger, settings, made)
+            with gr.Tab("Search", id="search"):
+                search_tab(library, settings)
     return blocks
 
 

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.app.finding import Library
 from engine.app.guard import Guard
 from engine.app.settings import check_settings, listening
 from engine.errors import ConfigError
@@ -66,22 +67,33 @@ def serve(settings: AppSettings, announce: Callable[[str], object]) -> None:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="engine-app-", ignore_cleanup_errors=True)))
         held.enter_context(_environment(_ENVIRONMENT | {"GRADIO_TEMP_DIR": str(folder)}))
         tagger = held.enter_context(Tagger(settings.model, settings.device, settings.threads))
+        library = None if settings.index is None else held.enter_context(_library(settings, settings.index))
         token = settings.needed_token()
-        _run(settings, opened, _application(settings, tagger, folder, token), _told(announce, settings, opened, token))
+        application = _application(settings, tagger, library, folder, token)
+        _run(settings, opened, application, _told(announce, settings, opened, token))
 
 
-def _application(settings: AppSettings, tagger: Tagger, folder: Path, token: str | None) -> tuple[Any, Any]:
+def _library(settings: AppSettings, index: Path) -> Library:
+    return Library(index, shares_recordings=settings.shares_recordings)
+
+
+def _application(
+    settings: AppSettings, tagger: Tagger, library: Library | None, folder: Path, token: str | None
+) -> tuple[Any, Any]:
     """Return the guarded application, and Gradio's blocks inside it."""
     import gradio
     from fastapi import FastAPI
 
     from engine.app.page import CSS, page, theme
+    from engine.app.sounds import add_sounds
 
     made = folder / "made"
     made.mkdir()
-    blocks = page(tagger, settings, made)
-    application = gradio.mount_gradio_app(
-        FastAPI(openapi_url=None),
+    blocks = page(tagger, library, settings, made)
+    application = FastAPI(openapi_url=None)
+    add_sounds(application, library)
+    gradio.mount_gradio_app(
+        application,
         blocks,
         path="/",
         footer_links=[],

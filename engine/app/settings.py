@@ -108,8 +108,8 @@ def check_settings(settings: AppSettings) -> None:
         )
     if settings.token is not None and not re.fullmatch(r"[A-Za-z0-9._~-]*", settings.token):
         raise ConfigError(
-            "expected a token of letters, digits, '.', '_', '~' and '-', which an address holds as they are, got others "
-            "as well; choose another"
+            "expected a token of letters, digits, '.', '_', '~' and '-', which an address holds as they are, got "
+            "others as well; choose another"
         )
     if (settings.certfile is None) != (settings.keyfile is None):
         given, missing = ("--certfile", "--keyfile") if settings.keyfile is None else ("--keyfile", "--certfile")
