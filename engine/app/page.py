@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from engine.app.archive_tab import archive_tab
 from engine.app.search_tab import search_tab
 from engine.app.tag_tab import tag_tab
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from engine.app.detections import Recordings
     from engine.app.finding import Library
     from engine.app.settings import AppSettings
     from engine.tagger import Tagger
@@ -37,7 +39,7 @@ img.thumbnail { width: 12rem; height: 6rem; object-fit: fill; border-radius: 4px
 _KEPT_S, _SWEPT_S = 3600, 600
 
 
-def page(tagger: Tagger, library: Library | None, settings: AppSettings, made: Path) -> Any:
+def page(tagger: Tagger, library: Library | None, archives: list[Recordings], settings: AppSettings, made: Path) -> Any:
     """Return the page as Gradio's Blocks; files that it makes for visitors lie below the folder ``made``."""
     with gr.Blocks(
         title="engine", analytics_enabled=False, delete_cache=(_SWEPT_S, _KEPT_S), fill_width=False
@@ -48,6 +50,8 @@ def page(tagger: Tagger, library: Library | None, settings: AppSettings, made: P
                 tag_tab(tagger, settings, made)
             with gr.Tab("Search", id="search"):
                 search_tab(library, settings)
+            with gr.Tab("Archive", id="archive"):
+                archive_tab(archives, tagger.card, made)
     return blocks
 
 

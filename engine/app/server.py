@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.app.detections import Recordings
 from engine.app.finding import Library
 from engine.app.guard import Guard
 from engine.app.settings import check_settings, listening
@@ -68,8 +69,9 @@ def serve(settings: AppSettings, announce: Callable[[str], object]) -> None:
         held.enter_context(_environment(_ENVIRONMENT | {"GRADIO_TEMP_DIR": str(folder)}))
         tagger = held.enter_context(Tagger(settings.model, settings.device, settings.threads))
         library = None if settings.index is None else held.enter_context(_library(settings, settings.index))
+        archives = [Recordings(each, shares_recordings=settings.shares_recordings) for each in settings.archives]
         token = settings.needed_token()
-        application = _application(settings, tagger, library, folder, token)
+        application = _application(settings, (tagger, library, archives), folder, token)
         _run(settings, opened, application, _told(announce, settings, opened, token))
 
 
@@ -78,7 +80,7 @@ def _library(settings: AppSettings, index: Path) -> Library:
 
 
 def _application(
-    settings: AppSettings, tagger: Tagger, library: Library | None, folder: Path, token: str | None
+    settings: AppSettings, shown: tuple[Tagger, Library | None, list[Recordings]], folder: Path, token: str | None
 ) -> tuple[Any, Any]:
     """Return the guarded application, and Gradio's blocks inside it."""
     import gradio
@@ -89,9 +91,9 @@ def _application(
 
     made = folder / "made"
     made.mkdir()
-    blocks = page(tagger, library, settings, made)
+    blocks = page(*shown, settings, made)
     application = FastAPI(openapi_url=None)
-    add_sounds(application, library)
+    add_sounds(application, shown[1])
     gradio.mount_gradio_app(
         application,
         blocks,
