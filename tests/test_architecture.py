@@ -52,7 +52,7 @@ LAYERS = (
     {"decode_av", "card_query", "session", "results"},
     {"decode"},
     {"audio", "card"},
-    {"structure", "options"},
+    {"structure", "options", "card_sections"},
     {"network"},
     {"listener"},
     {"model"},

@@ -10,11 +10,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.app.comparing import candidates
 from engine.app.detections import Recordings
 from engine.app.finding import Library
 from engine.app.guard import Guard
 from engine.app.settings import check_settings, listening
+from engine.bench.report import read_report
 from engine.errors import ConfigError
+from engine.registry import find_model
 from engine.tagger import Tagger
 
 if TYPE_CHECKING:
@@ -70,8 +73,10 @@ def serve(settings: AppSettings, announce: Callable[[str], object]) -> None:
         tagger = held.enter_context(Tagger(settings.model, settings.device, settings.threads))
         library = None if settings.index is None else held.enter_context(_library(settings, settings.index))
         archives = [Recordings(each, shares_recordings=settings.shares_recordings) for each in settings.archives]
+        reports = {each.name: read_report(each) for each in settings.reports}
+        found = candidates(find_model(settings.model))
         token = settings.needed_token()
-        application = _application(settings, (tagger, library, archives), folder, token)
+        application = _application(settings, (tagger, library, archives, found, reports), folder, token)
         _run(settings, opened, application, _told(announce, settings, opened, token))
 
 
@@ -79,19 +84,17 @@ def _library(settings: AppSettings, index: Path) -> Library:
     return Library(index, shares_recordings=settings.shares_recordings)
 
 
-def _application(
-    settings: AppSettings, shown: tuple[Tagger, Library | None, list[Recordings]], folder: Path, token: str | None
-) -> tuple[Any, Any]:
+def _application(settings: AppSettings, shown: tuple[Any, ...], folder: Path, token: str | None) -> tuple[Any, Any]:
     """Return the guarded application, and Gradio's blocks inside it."""
     import gradio
     from fastapi import FastAPI
 
-    from engine.app.page import CSS, page, theme
+    from engine.app.page import CSS, Shown, page, theme
     from engine.app.sounds import add_sounds
 
     made = folder / "made"
     made.mkdir()
-    blocks = page(*shown, settings, made)
+    blocks = page(Shown(*shown), settings, made)
     application = FastAPI(openapi_url=None)
     add_sounds(application, shown[1])
     gradio.mount_gradio_app(

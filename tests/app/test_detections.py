@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.app.detections import Detection, Recordings, activity, corrected, summary_text
-from engine.archive import run, scan
+from engine.archive import run
 from engine.audio import load
 from engine.errors import AudioError, ConfigError
 from engine.teach.examples import read_examples
@@ -26,7 +26,7 @@ def archive(tmp_path_factory):
     with zipfile.ZipFile(place / "in" / "more.zip", "w") as made:
         made.write(EXAMPLES / "clock_tick.flac", "tick_20240511_180000.flac")
     (place / "in" / "bad.wav").write_bytes(b"no sound")
-    run(scan([place / "in"]), place / "out", time_pattern="%Y%m%d_%H%M%S", workers=1)
+    run([place / "in"], place / "out", time_pattern="%Y%m%d_%H%M%S", workers=1)
     return Recordings(place / "out")
 
 
