@@ -23,10 +23,10 @@ def archive(tmp_path_factory):
     (place / "in").mkdir()
     for hour in ("05", "17"):
         (place / "in" / f"a_20240511_{hour}0000.flac").write_bytes((EXAMPLES / "rain.flac").read_bytes())
-    with zipfile.ZipFile(place / "in" / "more.zip", "w") as made:
+    with zipfile.ZipFile(place / "more.zip", "w") as made:
         made.write(EXAMPLES / "clock_tick.flac", "tick_20240511_180000.flac")
     (place / "in" / "bad.wav").write_bytes(b"no sound")
-    run([place / "in"], place / "out", time_pattern="%Y%m%d_%H%M%S", workers=1)
+    run([place / "in", f"zip://{place / 'more.zip'}"], place / "out", time_pattern="%Y%m%d_%H%M%S", workers=1)
     return Recordings(place / "out")
 
 
@@ -40,7 +40,7 @@ def test_activity_is_the_share_of_windows_by_hour(archive):
 def test_failures_come_with_their_reason(archive):
     ((name, stage, reason),) = archive.failures()
     assert name.endswith("bad.wav")
-    assert stage == "decode"
+    assert stage == "open"
     assert "no format that libsndfile knows" in reason
 
 
