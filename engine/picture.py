@@ -123,11 +123,12 @@ def draw(
     if title:
         figure.suptitle(title, parse_math=False)
     if ink is not None:
-        _write_in(figure, ink)
+        write_in(figure, ink)
     return figure
 
 
-def _write_in(figure: Any, ink: str) -> None:
+def write_in(figure: Any, ink: str) -> None:
+    """Give a figure text and lines of one colour, and no ground."""
     figure.patch.set_alpha(0)
     for axis in figure.axes:
         axis.patch.set_alpha(0)

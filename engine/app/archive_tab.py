@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
-import pandas as pd
 
 from engine.app.detections import NOTHING, activity, corrected, summary_text
 from engine.app.notes import note, problem
-from engine.app.pictures import recording_picture
+from engine.app.pictures import hours_picture, recording_picture
 from engine.audio import load
 from engine.errors import EngineError
 from engine.events import Event
@@ -42,9 +41,9 @@ def archive_tab(archives: list[Recordings], card: ModelCard, made: Path) -> None
         label = gr.Dropdown(labels, value=next(iter(labels), None), label="Label", elem_id="archive-label")
         threshold = gr.Slider(0, 1, _START, step=0.01, label="Threshold", elem_id="archive-threshold")
     message = gr.HTML(elem_id="archive-message")
-    plot = gr.BarPlot(
-        x="hour", y="share", title="Share of windows with the label, by hour of the day", elem_id="archive-activity"
-    )
+    gr.Markdown("### Share of windows with the label, by the hour
+Grey hours have no recordings.")
+    plot = gr.HTML(elem_id="archive-activity")
     gr.Markdown("### Detections\nChoose a row to hear it with five seconds before and after it.")
     table = gr.Dataframe(
         headers=["recording", "time", "start (s)", "end (s)", "score"],
@@ -127,8 +126,10 @@ class _Answers:
             found = archive.detections(label, threshold)
             failures = archive.failures()
         except EngineError as error:
-            return [problem(error), None, [], [], []]
-        hours = pd.DataFrame(activity(summary, label), columns=["hour", "share"])
+            return [problem(error), "", [], [], []]
+        shares = activity(summary, label)
+        said = ", ".join(f"{hour} h {share:.2f}" for hour, share in shares)
+        hours = hours_picture(shares, f"Share of windows with {label}: {said}") if shares else note("No times are known.")
         return [note(summary_text(summary)), hours, archive.table(found), failures, found]
 
     def row_of(self, event: gr.SelectData) -> int:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HEADINGS = ("model", "accuracy", "size (MB)", "window (s)", "median (ms)", "x real time", "differs")
 N_REPEATS = 20
-_ACCURACY = re.compile(r"accuracy|map|f1|auc", re.IGNORECASE)
+_ACCURACY = re.compile(r"^(accuracy|top_?1|mAP|m?f1|macro_?f1|m?auc)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Candidate:
 
 
 def candidates(model: Path) -> dict[str, Candidate]:
-    """Return the models that are found by name, and those beside the given one: its variants lie there.
+    """Return the models that are found by name, and those beside the given one: its variants lie there. Copies come once.
 
     Models that cannot be used are left out: ``engine models list`` tells why.
     """
@@ -56,9 +56,9 @@ def candidates(model: Path) -> dict[str, Candidate]:
                 card = opened.card
         except EngineError:
             continue
-        name = card.name if card.name not in found else str(path)
-        if path.resolve() not in {each.path.resolve() for each in found.values()}:
-            found[name] = Candidate(path, card)
+        known = {(each.card.model_sha256, each.card.card_sha256) for each in found.values()}
+        if (card.model_sha256, card.card_sha256) not in known:
+            found[card.name if card.name not in found else str(path)] = Candidate(path, card)
     return found
 
 
@@ -77,7 +77,14 @@ def card_html(candidate: Candidate) -> str:
 
 
 def accuracy_of(metrics: Mapping[str, Any], prefix: str = "") -> str:
-    """Return the first figure of a card's metrics that says how often the model is right, with its name."""
+    """Return the first figure of a card's metrics that says how often the model is right, with its name.
+
+    For a variant that is its original's, with what was lost on the recordings that both were compared with.
+    """
+    if "made_from" in metrics:
+        original = accuracy_of(metrics["made_from"].get("metrics", {}))
+        drop = metrics.get("agreement", {}).get("accuracy_drop")
+        return f"{original}, drop {drop:.3g}" if original and drop is not None else original
     for name, value in metrics.items():
         if isinstance(value, dict):
             if found := accuracy_of(value, f"{prefix}{name}."):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import soundfile
 
+from engine.app.names import shown_name
 from engine.archive import Item, open_archive, summarise
 from engine.archive.items import Opener
 from engine.archive.uri import file_name
@@ -168,7 +169,7 @@ class Recordings:
             raise ConfigError("expected an app that shares recordings, got one with --share-nothing; start it without")
 
     def _name(self, uri: str) -> str:
-        return uri if self.shares_recordings else file_name(uri)
+        return shown_name(uri, whole=self.shares_recordings)
 
 
 def corrected(corrections: Sequence[Correction], detection: Detection, label: str) -> list[Correction]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import soundfile
 
+from engine.app.names import shown_name
 from engine.app.pictures import thumbnail
 from engine.app.upload import read_upload
 from engine.audio import load
@@ -161,7 +162,7 @@ class Library:
             else:
                 said = f"Hit {hit.rank}: {name} from {hit.start_s:.2f} s"
                 lines.append(f'<audio controls preload="none" src="{address}" aria-label="{said}"></audio>')
-            lines.append(f'<p class="path">{html.escape(hit.path)}</p>')
+            lines.append(f'<p class="path">{html.escape(shown_name(hit.path, whole=True))}</p>')
         return f'<article class="hit">{picture}<div>{"".join(lines)}</div></article>'
 
     def _picture(self, hit: Hit) -> str:

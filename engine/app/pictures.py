@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.picture import draw
+from engine.picture import draw, require_matplotlib, write_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,29 @@ def recording_picture(duration_s: float, drawn: Sketch, events: Sequence[Event],
             for width_in, dpi in ((_WIDE_IN, _WIDE_DPI), (_NARROW_IN, _NARROW_DPI))
         )
     return responsive(wide, narrow, alt)
+
+
+def hours_picture(shares: Sequence[tuple[str, float]], alt: str) -> str:
+    """Return HTML with bars over the 24 hours of a day; hours without recordings have none."""
+    with _DRAWING:
+        wide, narrow = (
+            _png(_hours(shares, width_in), dpi) for width_in, dpi in ((_WIDE_IN, _WIDE_DPI), (_NARROW_IN, _NARROW_DPI))
+        )
+    return responsive(wide, narrow, alt)
+
+
+def _hours(shares: Sequence[tuple[str, float]], width_in: float) -> Any:
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_in, 2.2), layout="constrained")
+    axis = figure.subplots()
+    for hour in {f"{hour:02d}" for hour in range(24)} - {hour for hour, _ in shares}:
+        axis.axvspan(int(hour) - 0.5, int(hour) + 0.5, color=INK, alpha=0.2, linewidth=0)
+    axis.bar([int(hour) for hour, _ in shares], [share for _, share in shares], width=0.85)
+    axis.set(xlim=(-0.5, 23.5), xticks=range(0, 24, 3), ylim=(0, 1.05), xlabel="hour of the day", ylabel="share")
+    write_in(figure, INK)
+    return figure
 
 
 def responsive(wide: bytes, narrow: bytes, alt: str) -> str:
