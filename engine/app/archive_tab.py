@@ -41,8 +41,7 @@ def archive_tab(archives: list[Recordings], card: ModelCard, made: Path) -> None
         label = gr.Dropdown(labels, value=next(iter(labels), None), label="Label", elem_id="archive-label")
         threshold = gr.Slider(0, 1, _START, step=0.01, label="Threshold", elem_id="archive-threshold")
     message = gr.HTML(elem_id="archive-message")
-    gr.Markdown("### Share of windows with the label, by the hour
-Grey hours have no recordings.")
+    gr.Markdown("### Share of windows with the label, by the hour\nGrey hours have no recordings.")
     plot = gr.HTML(elem_id="archive-activity")
     gr.Markdown("### Detections\nChoose a row to hear it with five seconds before and after it.")
     table = gr.Dataframe(
@@ -129,7 +128,8 @@ class _Answers:
             return [problem(error), "", [], [], []]
         shares = activity(summary, label)
         said = ", ".join(f"{hour} h {share:.2f}" for hour, share in shares)
-        hours = hours_picture(shares, f"Share of windows with {label}: {said}") if shares else note("No times are known.")
+        alt = f"Share of windows with {label}: {said}"
+        hours = hours_picture(shares, alt) if shares else note("No times are known.")
         return [note(summary_text(summary)), hours, archive.table(found), failures, found]
 
     def row_of(self, event: gr.SelectData) -> int:

@@ -43,7 +43,7 @@ class Candidate:
 
 
 def candidates(model: Path) -> dict[str, Candidate]:
-    """Return the models that are found by name, and those beside the given one: its variants lie there. Copies come once.
+    """Return the models that are found by name, and those beside the given one, such as its variants; copies come once.
 
     Models that cannot be used are left out: ``engine models list`` tells why.
     """
@@ -83,7 +83,7 @@ def accuracy_of(metrics: Mapping[str, Any], prefix: str = "") -> str:
     """
     if "made_from" in metrics:
         original = accuracy_of(metrics["made_from"].get("metrics", {}))
-        drop = metrics.get("agreement", {}).get("accuracy_drop")
+        drop = (metrics.get("agreement") or {}).get("accuracy_drop")
         return f"{original}, drop {drop:.3g}" if original and drop is not None else original
     for name, value in metrics.items():
         if isinstance(value, dict):
