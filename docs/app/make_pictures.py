@@ -1,4 +1,4 @@
-"""Photograph the page: python docs/app/make_pictures.py ADDRESS [CHROMIUM].
+r"""Photograph the page: python docs/app/make_pictures.py ADDRESS [CHROMIUM].
 
 Start the page first, with what is to be seen on it:
 
@@ -7,7 +7,7 @@ Start the page first, with what is to be seen on it:
     engine bench esc10 --duration 5 -o build/bench.json
     engine models convert esc10 --variants waveform -o build/variants
     cp models/esc10.onnx build/variants/
-    engine app --model build/variants/esc10.onnx --index build/library.index \\
+    engine app --model build/variants/esc10.onnx --index build/library.index \
         --archive build/archive --report build/bench.json
 
 Each tab is taken once at 1280 pixels and once at 390, half of them in dark, with the examples of this repository.

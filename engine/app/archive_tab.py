@@ -80,18 +80,16 @@ def archive_tab(archives: list[Recordings], card: ModelCard, made: Path) -> None
     found, chosen, corrections = gr.State([]), gr.State(None), gr.State([])
     answers = _Answers(archives, card, made)
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
-    shown = [message, plot, table, failures, found]
     which.change(answers.labels_of, which, [label, right, corrections, chosen], **quiet)
+    # When the page opens, and when one of them changes.
     gr.on(
-        [label.change, threshold.change],
+        None,
         answers.look,
         [which, label, threshold],
-        shown,
+        [message, plot, table, failures, found],
         trigger_mode="always_last",
         **quiet,
     )
-    if labels:
-        message.value, plot.value, table.value, failures.value, found.value = answers.look(names[0], labels[0], _START)
     heard = [said, player, picture, chosen]
     listen.click(answers.listen, [which, number, found], heard, **quiet)
     table.select(answers.row_of, None, number, **quiet).then(answers.listen, [which, number, found], heard, **quiet)
@@ -117,9 +115,11 @@ class _Answers:
             None,
         ]
 
-    def look(self, which: str, label: str, threshold: float) -> list[Any]:
+    def look(self, which: str, label: str | None, threshold: float) -> list[Any]:
         """Return summary, activity, detections and failures."""
         archive = self._archives[which]
+        if label is None or label not in archive.labels:  # the archive has just been changed, its labels follow
+            return [gr.skip()] * 5
         try:
             summary = archive.summary(label, threshold)
             found = archive.detections(label, threshold)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,7 +157,9 @@ def _run(settings: AppSettings, opened: socket.socket, applications: tuple[Any, 
         timeout_graceful_shutdown=_GOODBYE_S,
     )
     try:
-        Server(config).run(sockets=[opened])
+        # uvicorn passes the signal on that it has ended for.
+        with suppress(KeyboardInterrupt):
+            Server(config).run(sockets=[opened])
     finally:
         log.disabled = False
 
