@@ -45,8 +45,8 @@ def archive_tab(archives: list[Recordings], card: ModelCard, made: Path) -> None
     plot = gr.HTML(elem_id="archive-activity")
     gr.Markdown("### Detections\nChoose a row to hear it with five seconds before and after it.")
     table = gr.Dataframe(
-        headers=["recording", "time", "start (s)", "end (s)", "score"],
-        datatype=["str", "str", "number", "number", "number"],
+        headers=["time", "start (s)", "end (s)", "score", "recording"],
+        datatype=["str", "number", "number", "number", "str"],
         interactive=False,
         label="The surest first",
         max_height=360,

@@ -114,7 +114,7 @@ class Recordings:
     def table(self, found: Iterable[Detection]) -> list[list[Any]]:
         """Return detections as the page shows them."""
         return [
-            [self._name(each.uri), each.time, round(each.start_s, 2), round(each.end_s, 2), round(each.score, 3)]
+            [each.time, round(each.start_s, 2), round(each.end_s, 2), round(each.score, 3), self._name(each.uri)]
             for each in found
         ]
 

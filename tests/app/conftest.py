@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # Of a machine with two cores that is busy with something else as well.
-PATIENCE_MS = 25_000
+PATIENCE_MS = 45_000
 _LOCAL = ("http://127.0.0.1:", "https://127.0.0.1:", "data:", "blob:")
 START = "import sys; from engine.cli.main import main; sys.exit(main())"
 

@@ -93,6 +93,6 @@ def test_what_is_not_shared_is_neither_heard_nor_exported_nor_named_in_full(arch
         private.write_training(corrected([], found[0], "rain"), tmp_path / "no.zip")
     with pytest.raises(ConfigError, match="expected corrections to export, got none"):
         archive.write_training([], tmp_path / "no.zip")
-    assert private.table(found)[0][0].startswith("a_2024")
-    assert archive.table(found)[0][0].startswith("/")
+    assert private.table(found)[0][-1].startswith("a_2024")
+    assert archive.table(found)[0][-1].startswith("/")
     assert not (tmp_path / "no.zip").exists()

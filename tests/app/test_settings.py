@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import ssl
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
 from engine.app.settings import AppSettings, check_settings, is_loopback, listening
 from engine.errors import ConfigError
+from tests.app.conftest import running
 
 
 def test_a_page_for_others_needs_a_token_and_a_certificate_for_the_microphone(tmp_path):
@@ -81,6 +85,21 @@ def test_the_command_fails_in_one_sentence(engine, tmp_path):
     code, _, err = engine("app", "--port", "0", "--model", "nothing")
     assert (code, err.count("\n")) == (1, 1)
     assert "expected the name of a model" in err
+
+
+def test_a_page_over_https_answers_with_its_certificate(tmp_path):
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here to make a certificate: apt install openssl")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    subprocess.run(made, check=True, capture_output=True)
+    with running("--certfile", certificate, "--keyfile", key) as address:
+        assert address.startswith("https://127.0.0.1:")
+        trusting = ssl.create_default_context(cafile=certificate)
+        with urllib.request.urlopen(address, context=trusting, timeout=30) as page:
+            assert page.status == 200
+            assert b"gradio_config" in page.read()
 
 
 def test_help_costs_no_gradio():
