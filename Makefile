@@ -1,4 +1,4 @@
-# make demo       install the engine into .venv and tag the clips of examples/
+# make demo       install the engine into .venv, tag the clips of examples/, and index 128 sounds to search in
 # make test       install the test extras as well and run the whole suite against the installed engine
 # make lint       ruff, mypy, clang-format
 # make sanitize   build the kernels with address and undefined-behaviour checks, and run their tests
@@ -18,8 +18,13 @@ CPP := $(wildcard csrc/*.cc csrc/*.h)
 
 .PHONY: demo test lint sanitize capi clean
 
-demo: $(VENV)/installed
+demo: $(VENV)/app-extras
 	$(BIN)/engine tag examples
+	@rm -rf build/library build/library.index
+	@$(BIN)/python examples/make_library.py build/library
+	$(BIN)/engine index build build/library -o build/library.index --tag-folders --quiet
+	@echo "find a sound by example: $(BIN)/engine search build/library/bell/bell_3.wav --index build/library.index"
+	@echo "the same in a browser:   $(BIN)/engine app --index build/library.index"
 
 # The safe path keeps the source tree, which holds no compiled kernels, out of sys.path here and in every subprocess.
 test: $(VENV)/test-extras

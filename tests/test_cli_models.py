@@ -257,8 +257,8 @@ def test_fetch_shows_its_progress_to_who_watches(engine, model, monkeypatch):
             assert ("B/s" in err) == (not quiet)
 
 
-def test_nothing_but_fetch_and_the_cluster_knows_the_network():
-    """Whoever imports it could use it; a run on a cluster is called back by its own workers."""
+def test_nothing_but_fetch_the_cluster_and_the_page_knows_the_network():
+    """Whoever imports it could use it; a run on a cluster is called back by its own workers, a page is asked for."""
     root = Path(__file__).resolve().parent.parent / "engine"
     words = ("urllib", "http.client", "socket", "requests", "httpx", "ftplib")
     knowing = {
@@ -267,4 +267,5 @@ def test_nothing_but_fetch_and_the_cluster_knows_the_network():
         for line in path.read_text().splitlines()
         if line.strip().startswith(("import ", "from ")) and any(word in line for word in words)
     }
-    assert knowing == {"fetch.py", "archive/cluster.py"}
+    page = {"app/guard.py", "app/server.py", "app/settings.py"}
+    assert knowing == {"fetch.py", "archive/cluster.py"} | page

@@ -72,7 +72,7 @@ def test_core_installs_no_training_package():
 
 def test_constraints_pin_what_make_installs():
     pinned = pins()
-    extras = ("train", "checkpoints", "test", "lint")
+    extras = ("app", "train", "checkpoints", "test", "lint")
     lines = [line for extra in extras for line in EXTRAS[extra]] + PROJECT["dependencies"]
     for requirement in map(Requirement, lines):
         if requirement.name == PROJECT["name"]:

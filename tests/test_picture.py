@@ -12,7 +12,7 @@ from engine import LogMel, Tagger
 from engine.audio import load
 from engine.errors import EngineError
 from engine.events import Event
-from engine.picture import draw, envelope
+from engine.picture import draw, envelope, sketch
 
 
 @given(n=st.integers(1, 3000), columns=st.integers(1, 50), seed=st.integers(0, 99))
@@ -77,3 +77,24 @@ def test_the_command_writes_a_picture(engine, tmp_path, monkeypatch):
     code, _, err = engine("plot", tmp_path / "long.wav", "-o", tmp_path / "long.png")
     assert (code, "engine archive summary --plot" in err) == (2, True)
     assert not (tmp_path / "long.png").exists()
+
+
+@pytest.mark.parametrize("n", [1, 3999, 4001, 300_007])
+def test_a_sketch_draws_as_the_whole_recording_does(n):
+    samples = np.random.default_rng(n).standard_normal(n).astype(np.float32)
+    log_mel = np.random.default_rng(0).standard_normal((n // 100, 8)).astype(np.float32)
+    drawn = sketch((samples, 8000), log_mel)
+    assert len(drawn.sound[0]) <= 4000
+    assert len(drawn.log_mel) <= 2000
+    assert len(drawn.sound[0]) / drawn.sound[1] == pytest.approx(n / 8000)
+    whole, small = envelope(samples, 8000), envelope(*drawn.sound)
+    np.testing.assert_allclose(small[0], whole[0], atol=1 / 8000)
+    np.testing.assert_array_equal(small[1:], whole[1:])
+    assert drawn.log_mel.max(initial=-9) == log_mel.max(initial=-9)
+    assert sketch((samples, 8000), None).log_mel is None
+
+
+def test_names_with_dollar_signs_are_no_formulas():
+    figure = draw(1.0, [Event(0.0, 1.0, r"a$\nope$", 0.5)], title=r"$\nope$", ink="#777777")
+    figure.canvas.draw()
+    assert figure.axes[-1].get_yticklabels()[0].get_text() == r"a$\nope$"

@@ -1,4 +1,4 @@
-"""The labels of an archive as tables for other programs: CSV, JSON lines, Parquet, Raven and Audacity."""
+"""Labels over time as tables for other programs: CSV, JSON lines, Parquet, Raven and Audacity."""
 
 from __future__ import annotations
 
@@ -28,8 +28,20 @@ _RAVEN_COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """A label with its score, and of its recording the name, where it begins in all of them joined, and its rate."""
+class TagRow:
+    """A label with its score, and the recording that it was heard in.
+
+    Attributes
+    ----------
+    name : str
+        Of the recording.
+    begin_s : float
+        Where the recording begins when all are joined.
+    sample_rate : int
+        Of the recording, in Hz.
+    tag : Mapping
+        uri, start_s, end_s, time, label and score, as ``Archive.tags`` gives them.
+    """
 
     name: str
     begin_s: float
@@ -70,18 +82,27 @@ def write_results(
     """
     if format not in FORMATS:
         raise ConfigError(f"expected a format of {sorted(FORMATS)}, got {format!r}; choose one of them")
-    FORMATS[format](archive, stream, archive.tags(labels, min_score))
+    tags = archive.tags(labels, min_score)
+    if format == "parquet":
+        _write_parquet(stream, tags)
+    else:
+        write_rows(_rows(archive, tags), stream, format)
 
 
-def _write_csv(archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -> None:
+def write_rows(rows: Iterable[TagRow], stream: BinaryIO, format: str) -> None:  # noqa: A002 - as above
+    """Write rows in a text format of ``write_results``: "csv", "jsonl", "raven" or "audacity"."""
+    ROW_FORMATS[format](rows, stream)
+
+
+def _write_csv(rows: Iterable[TagRow], stream: BinaryIO) -> None:
     stream.write(_csv_line(_COLUMNS))
-    for row in _rows(archive, tags):
+    for row in rows:
         start_s, end_s = _seconds(row.tag["start_s"]), _seconds(row.tag["end_s"])
         stream.write(_csv_line((row.tag["uri"], start_s, end_s, _time(row) or "", row.tag["label"], _score(row))))
 
 
-def _write_json_lines(archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -> None:
-    for row in _rows(archive, tags):
+def _write_json_lines(rows: Iterable[TagRow], stream: BinaryIO) -> None:
+    for row in rows:
         values = (row.tag["uri"], row.tag["start_s"], row.tag["end_s"], _time(row), row.tag["label"], row.tag["score"])
         record = dict(zip(_COLUMNS, values, strict=True))
         if row.name != row.tag["uri"]:
@@ -89,15 +110,15 @@ def _write_json_lines(archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -
         stream.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
 
-def _write_parquet(_archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -> None:
+def _write_parquet(stream: BinaryIO, tags: Iterator[Any]) -> None:
     with parquet().ParquetWriter(stream, tags_schema(), compression="zstd") as writer:
         for batch in tags:
             writer.write_batch(batch)
 
 
-def _write_raven(archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -> None:
+def _write_raven(rows: Iterable[TagRow], stream: BinaryIO) -> None:
     stream.write(_tabbed_line(_RAVEN_COLUMNS))
-    for number, row in enumerate(_rows(archive, tags), 1):
+    for number, row in enumerate(rows, 1):
         start_s, end_s = row.tag["start_s"], row.tag["end_s"]
         begin, end = _seconds(row.begin_s + start_s), _seconds(row.begin_s + end_s)
         where = (str(number), "Spectrogram 1", "1", begin, end, "0", f"{row.sample_rate / 2:g}")
@@ -105,13 +126,13 @@ def _write_raven(archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -> Non
         stream.write(_tabbed_line((*where, *what)))
 
 
-def _write_audacity(archive: Archive, stream: BinaryIO, tags: Iterator[Any]) -> None:
-    for row in _rows(archive, tags):
+def _write_audacity(rows: Iterable[TagRow], stream: BinaryIO) -> None:
+    for row in rows:
         begin, end = (_seconds(row.begin_s + row.tag[side]) for side in ("start_s", "end_s"))
         stream.write(_tabbed_line((begin, end, row.tag["label"])))
 
 
-def _rows(archive: Archive, tags: Iterator[Any]) -> Iterator[_Row]:
+def _rows(archive: Archive, tags: Iterator[Any]) -> Iterator[TagRow]:
     """Give the tags with their recordings: both come in the order of the recordings."""
     files = (file for batch in archive.files(_FILE_COLUMNS) for file in batch.to_pylist())
     file: dict[str, Any] = {"file_id": -1, "duration_s": 0.0}
@@ -121,18 +142,18 @@ def _rows(archive: Archive, tags: Iterator[Any]) -> Iterator[_Row]:
             while file["file_id"] != tag["file_id"]:
                 begin_s += file["duration_s"] or 0.0
                 file = next(files)
-            yield _Row(file["uri_bytes"].decode("utf-8", "surrogateescape"), begin_s, file["sample_rate"], tag)
+            yield TagRow(file["uri_bytes"].decode("utf-8", "surrogateescape"), begin_s, file["sample_rate"], tag)
 
 
 def _seconds(time_s: float) -> str:
     return f"{time_s:.6f}"
 
 
-def _score(row: _Row) -> str:
+def _score(row: TagRow) -> str:
     return f"{row.tag['score']:.6g}"
 
 
-def _time(row: _Row) -> str | None:
+def _time(row: TagRow) -> str | None:
     time = row.tag["time"]
     return None if time is None else str(time.isoformat())
 
@@ -150,10 +171,10 @@ def _tabbed_line(values: Iterable[str]) -> bytes:
     return ("\t".join(texts) + "\n").encode("utf-8", "surrogateescape")
 
 
-FORMATS: dict[str, Callable[[Archive, BinaryIO, Iterator[Any]], None]] = {
+ROW_FORMATS: dict[str, Callable[[Iterable[TagRow], BinaryIO], None]] = {
     "csv": _write_csv,
     "jsonl": _write_json_lines,
-    "parquet": _write_parquet,
     "raven": _write_raven,
     "audacity": _write_audacity,
 }
+FORMATS = ("csv", "jsonl", "parquet", "raven", "audacity")

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from engine.cli.app import app
 from engine.cli.archive import archive
 from engine.cli.bench import bench
 from engine.cli.doctor import doctor
@@ -55,6 +56,7 @@ cli.add_command(bench)
 cli.add_command(rank)
 cli.add_command(teach)
 cli.add_command(plot)
+cli.add_command(app)
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from engine.audio import Source
     from engine.index.hits import Hit
 
 _BLOCK_S = 10.0
@@ -54,15 +55,18 @@ def copy_hits(hits: Iterable[Hit], folder: Path) -> tuple[list[Path], list[tuple
     return written, failed
 
 
-def cut(path: str, start_s: float, end_s: float) -> tuple[NDArray[np.float32], int]:
+def cut(source: Source, start_s: float, end_s: float) -> tuple[NDArray[np.float32], int]:
     """Return samples (n_samples,) of a stretch of a recording and their rate; memory is that of the stretch.
+
+    ``source`` is as for ``engine.audio.open_audio``.
 
     Raises
     ------
     AudioError
         The recording cannot be read, or ends before the stretch begins.
     """
-    with open_audio(path) as reader:
+    with open_audio(source) as reader:
+        label = reader.label
         rate = reader.sample_rate
         first, last, at, parts = round(start_s * rate), round(end_s * rate), 0, []
         for block in reader.blocks(round(_BLOCK_S * rate)):
@@ -72,5 +76,5 @@ def cut(path: str, start_s: float, end_s: float) -> tuple[NDArray[np.float32], i
                 break
     samples = np.concatenate([*parts, np.zeros(0, np.float32)])
     if not samples.size:
-        raise AudioError(f"expected sound from {start_s:g} s on in {path!r}, got {at / rate:g} s; update the index")
+        raise AudioError(f"expected sound from {start_s:g} s on in {label}, got {at / rate:g} s; update the index")
     return samples, rate

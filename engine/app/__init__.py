@@ -1,0 +1,1 @@
+"""The local page: listen, look and search in a browser."""
