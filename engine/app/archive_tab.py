@@ -118,14 +118,19 @@ class _Answers:
     def look(self, which: str, label: str | None, threshold: float) -> list[Any]:
         """Return summary, activity, detections and failures."""
         archive = self._archives[which]
-        if label is None or label not in archive.labels:  # the archive has just been changed, its labels follow
+        if not archive.labels:  # it was run for embeddings alone
+            label = None
+        elif label not in archive.labels:  # the archive has just been changed, its labels follow
             return [gr.skip()] * 5
         try:
             summary = archive.summary(label, threshold)
-            found = archive.detections(label, threshold)
+            found = [] if label is None else archive.detections(label, threshold)
             failures = archive.failures()
         except EngineError as error:
             return [problem(error), "", [], [], []]
+        if label is None:
+            said = f"{summary_text(summary)} It has no tags, so nothing is detected."
+            return [note(said), "", [], failures, []]
         shares = activity(summary, label)
         said = ", ".join(f"{hour} h {share:.2f}" for hour, share in shares)
         alt = f"Share of windows with {label}: {said}"

@@ -87,9 +87,9 @@ class Recordings:
         self.shares_recordings = shares_recordings
         self.labels = self._archive.labels
 
-    def summary(self, label: str, threshold: float) -> ArchiveSummary:
-        """Return what is known of a label; errors as for ``summarise``."""
-        return summarise(self.folder, [label] if self.labels else None, threshold if self.labels else None)
+    def summary(self, label: str | None, threshold: float) -> ArchiveSummary:
+        """Return what is known of a label, without one of the recordings alone; errors as for ``summarise``."""
+        return summarise(self.folder, None if label is None else [label], None if label is None else threshold)
 
     def failures(self) -> list[list[str]]:
         """Return name, stage and reason of what could not be used."""
@@ -186,10 +186,7 @@ def corrected(corrections: Sequence[Correction], detection: Detection, label: st
             f"expected a label, several with ';' between them, or {NOTHING!r} for none of the sounds, got {label!r}; "
             "write one"
         )
-    place = detection.uri, detection.start_s, detection.end_s
-    others = [
-        each for each in corrections if (each.detection.uri, each.detection.start_s, each.detection.end_s) != place
-    ]
+    others = [each for each in corrections if _place(each.detection) != _place(detection)]
     return [*others, Correction(detection, ";".join(labels))]
 
 

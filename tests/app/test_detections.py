@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.app.archive_tab import _Answers
 from engine.app.detections import Detection, Recordings, activity, corrected, summary_text
 from engine.archive import run
 from engine.audio import load
 from engine.errors import AudioError, ConfigError
+from engine.model import Model
 from engine.teach.examples import read_examples
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -96,3 +98,14 @@ def test_what_is_not_shared_is_neither_heard_nor_exported_nor_named_in_full(arch
     assert private.table(found)[0][-1].startswith("a_2024")
     assert archive.table(found)[0][-1].startswith("/")
     assert not (tmp_path / "no.zip").exists()
+
+
+def test_an_archive_without_tags_still_shows_what_failed(archive, tmp_path):
+    run([archive.folder.parent / "in"], tmp_path / "out", products=["embeddings"], workers=1)
+    untagged = Recordings(tmp_path / "out")
+    answers = _Answers([untagged], Model.open("esc10", "cpu", 1).card, tmp_path)
+    said, hours, table, failures, found = answers.look(str(untagged.folder), None, 0.5)
+    assert "3 of 3 recordings" in said
+    assert "It has no tags" in said
+    assert (hours, table, found) == ("", [], [])
+    assert [row[1] for row in failures] == ["open"]
