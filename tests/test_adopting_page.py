@@ -16,7 +16,7 @@ from onnx import helper
 from engine.audio import load
 from engine.cli.main import main as engine
 from tests import foreign_models, tiny_models
-from tests.training.checkpoints import ast_folder, cnn14_checkpoint, cnn14_weights
+from tests.training.checkpoints import ast_folder, beats_checkpoint, cnn14_checkpoint, cnn14_weights
 from training.__main__ import main as training
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "adopting-models.md"
@@ -40,6 +40,8 @@ def downloads(tmp_path, monkeypatch, shared_data):
     Path("class_labels_indices.csv").write_text("index,mid,display_name\n" + table)
     cnn14_checkpoint(Path("Cnn14_mAP=0.431.pth"), cnn14_weights(width=1, n_labels=527))
     ast_folder(Path("ast-finetuned-audioset-10-10-0.4593"))
+    labels = {0: "/m/09x0r", 1: "/m/0bt9lr"}
+    beats_checkpoint(Path("BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt2.pt"), n_labels=2, label_dict=labels)
     foreign_models.save(Path("theirs.onnx"), panns_like())
     for name, source in RECORDINGS.items():
         samples, rate = load(shared_data / source)
@@ -71,7 +73,7 @@ def run(command, monkeypatch):
 def test_the_page_runs_and_prints_what_it_shows(monkeypatch, capsys):
     names = {"__name__": "__main__"}
     blocks = BLOCK.findall(PAGE.read_text())
-    assert [language for language, *_ in blocks].count("sh") == 5
+    assert [language for language, *_ in blocks].count("sh") == 6
     for language, code, shown in blocks:
         capsys.readouterr()
         if language == "sh":
