@@ -74,8 +74,16 @@ class InputStream:
         for number in range(60):
             block[:] = 0.1 * rng.standard_normal(block.shape)  # the same memory again, as a sound card does
             self.callback(block, 4800, None, "input overflow" if number == 3 else "")
-        import os, signal, threading
-        threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()  # the user presses Ctrl-C
+        import os, signal, threading, time
+
+        def press():  # Ctrl-C, and again: one that comes just before the main thread waits for a lock is noticed later
+            while True:
+                time.sleep(2 if first else 10)
+                first.clear()
+                os.kill(os.getpid(), signal.SIGINT)
+
+        first = [True]
+        threading.Thread(target=press, daemon=True).start()
 
     def __exit__(self, *_):
         pass
