@@ -52,10 +52,56 @@ class ResidualTagger(nn.Module):
         embedding : Tensor, shape (batch, embedding_size)
             Rows of length one.
         """
-        maps = self.blocks(self.stem(log_mel.unsqueeze(1)))
-        over_time = maps.mean(dim=3)
+        return self.classified(self.over_time(log_mel))
+
+    def over_time(self, log_mel: Tensor) -> Tensor:
+        """Map log-mel to the last maps' mean over frequency, shape (batch, channels[-1], n_steps)."""
+        maps: Tensor = self.blocks(self.stem(log_mel.unsqueeze(1)))
+        return maps.mean(dim=3)
+
+    def classified(self, over_time: Tensor) -> tuple[Tensor, Tensor]:
+        """Map what ``over_time`` gives to logits and embedding."""
         embedding = self.embed(over_time.mean(dim=2) + over_time.amax(dim=2))
         return self.classify(embedding), functional.normalize(embedding, dim=1)
+
+
+class FrameTagger(ResidualTagger):
+    """Residual tagger that says when, too: a linear layer of its own scores each step of the last maps.
+
+    Parameters as for ``ResidualTagger``.
+
+    Attributes
+    ----------
+    frames_per_step : int
+        Frames of log-mel to one step.
+    """
+
+    def __init__(
+        self,
+        n_labels: int,
+        channels: tuple[int, ...] = (24, 32, 64, 128),
+        embedding_size: int = 128,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__(n_labels, channels, embedding_size, dropout)
+        self.frames_per_step = 2 ** len(channels)
+        self.classify_steps = nn.Linear(channels[-1], n_labels)
+
+    def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        """Return logits, embedding, and the logits of each step.
+
+        Parameters
+        ----------
+        log_mel : Tensor, shape (batch, n_frames, n_mels)
+
+        Returns
+        -------
+        logits : Tensor, shape (batch, n_labels)
+        embedding : Tensor, shape (batch, embedding_size)
+        steps : Tensor, shape (batch, ceil(n_frames / frames_per_step), n_labels)
+        """
+        over_time = self.over_time(log_mel)
+        return *self.classified(over_time), self.classify_steps(over_time.transpose(1, 2))
 
 
 class ResidualBlock(nn.Module):

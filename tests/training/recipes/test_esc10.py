@@ -15,7 +15,10 @@ from engine import Tagger
 from engine.errors import ConfigError
 from tests.training import trees
 from training.features import MelPower
-from training.recipes.esc10 import LABELS, Config, augmented, front_end, learning_rate, train
+from training.recipes.esc10 import LABELS, Config, train
+from training.taggers.augmented import augmented
+from training.taggers.examples import Examples, front_end
+from training.taggers.fit import learning_rate
 from training.run import Run
 
 if TYPE_CHECKING:
