@@ -196,6 +196,22 @@ def add_noise(power: Tensor, share: float, snr_db: tuple[float, float], tilt_db:
     return power + gain[:, None, None] * noise
 
 
+def mix_styles(log_mel: Tensor, share: float, generator: Generator) -> Tensor:
+    """Give a ``share`` of the batch, band by band, mean and deviation over time between its own and those of another.
+
+    F. Schmid et al., "Knowledge distillation from transformers for low-complexity acoustic scene classification"
+    (DCASE 2022), Freq-MixStyle, with the weight of the own statistics drawn evenly from one half to one. Labels stay:
+    what is heard is in the pattern, the colour is the recording's.
+    """
+    batch = len(log_mel)
+    mean, deviation = log_mel.mean(dim=1, keepdim=True), log_mel.std(dim=1, keepdim=True).clamp_min(1e-4)
+    partner = torch.randperm(batch, generator=generator)
+    own = uniform(0.5, 1.0, (batch, 1, 1), generator)
+    chosen = torch.rand(batch, 1, 1, generator=generator) < share
+    between = [own * values + (1 - own) * values[partner] for values in (mean, deviation)]
+    return torch.where(chosen, (log_mel - mean) / deviation * between[1] + between[0], log_mel)
+
+
 def mask(log_mel: Tensor, n_masks: int, max_frames: int, max_mels: int, generator: Generator) -> Tensor:
     """Set random bands of time and of frequency to zero, the mean of normalised log-mel.
 

@@ -52,21 +52,18 @@ class ResidualTagger(nn.Module):
         embedding : Tensor, shape (batch, embedding_size)
             Rows of length one.
         """
-        return self.classified(self.over_time(log_mel))
-
-    def over_time(self, log_mel: Tensor) -> Tensor:
-        """Map log-mel to the last maps' mean over frequency, shape (batch, channels[-1], n_steps)."""
-        maps: Tensor = self.blocks(self.stem(log_mel.unsqueeze(1)))
-        return maps.mean(dim=3)
-
-    def classified(self, over_time: Tensor) -> tuple[Tensor, Tensor]:
-        """Map what ``over_time`` gives to logits and embedding."""
+        maps = self.blocks(self.stem(log_mel.unsqueeze(1)))
+        over_time = maps.mean(dim=3)
         embedding = self.embed(over_time.mean(dim=2) + over_time.amax(dim=2))
         return self.classify(embedding), functional.normalize(embedding, dim=1)
 
 
 class FrameTagger(ResidualTagger):
-    """Residual tagger that says when, too: a linear layer of its own scores each step of the last maps.
+    """Residual tagger that says when, too, and hears changes apart from colour.
+
+    Beside log-mel it sees log-mel less its mean over time: what a room or a microphone does to every frame alike is
+    gone there. A linear layer of its own scores each step of the last maps. The embedding is the positive part that the
+    labels are told from, each number less its mean and by its deviation over the training data.
 
     Parameters as for ``ResidualTagger``.
 
@@ -84,6 +81,8 @@ class FrameTagger(ResidualTagger):
         dropout: float = 0.2,
     ) -> None:
         super().__init__(n_labels, channels, embedding_size, dropout)
+        self.stem = nn.Sequential(_convolution(2, channels[0], stride=2), nn.ReLU())
+        self.standardise = nn.BatchNorm1d(embedding_size, affine=False)
         self.frames_per_step = 2 ** len(channels)
         self.classify_steps = nn.Linear(channels[-1], n_labels)
 
@@ -98,10 +97,14 @@ class FrameTagger(ResidualTagger):
         -------
         logits : Tensor, shape (batch, n_labels)
         embedding : Tensor, shape (batch, embedding_size)
+            Rows of length one.
         steps : Tensor, shape (batch, ceil(n_frames / frames_per_step), n_labels)
         """
-        over_time = self.over_time(log_mel)
-        return *self.classified(over_time), self.classify_steps(over_time.transpose(1, 2))
+        seen = torch.stack([log_mel, log_mel - log_mel.mean(dim=1, keepdim=True)], dim=1)
+        over_time = self.blocks(self.stem(seen)).mean(dim=3)
+        hidden = self.embed(over_time.mean(dim=2) + over_time.amax(dim=2))
+        embedding = functional.normalize(self.standardise(torch.relu(hidden).float()), dim=1)
+        return self.classify(hidden), embedding, self.classify_steps(over_time.transpose(1, 2))
 
 
 class ResidualBlock(nn.Module):

@@ -5,11 +5,12 @@ trained from scratch in minutes on one core. First one model per fold and seed, 
 fold through the engine; then one model on every fold, its scores calibrated, with the thresholds and figures of the
 first part in its card. The embedder is the same network without its scores.
 
-    python -m training run esc10 --data DIR --run runs/esc10 --words=DIR
+    python -m training run esc10 --data DIR --run runs/esc10 --words=DIR --outside=DIR
     python -m training run esc10 --data DIR --run runs/trial --epochs=40 --seeds=0 --final=false
 
 DIR is the ESC-50 download or the development part of ESC-10 (``training/datasets/esc50.py``); ``--words`` names Speech
-Commands, of whose words speech is made that the tagger must not be sure of. The run writes ``metrics.json``,
+Commands, of whose words speech is made that the tagger must not be sure of; ``--outside`` names recordings of anything
+else, by which thresholds are chosen and which nothing learns from. The run writes ``metrics.json``,
 ``seedS-foldF.onnx``, ``esc10.onnx`` and ``esc10-embedder.onnx``; interrupted, ``python -m training resume RUN`` goes on
 and ends bit-equal.
 
@@ -19,6 +20,7 @@ Expected on folds 1 to 4: see models/esc10.md.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,22 +31,22 @@ from engine.card import ModelCard, ModelInput, ModelOutput, ModelOutputs
 from engine.errors import ConfigError
 from training.datasets.esc50 import CITATION, ESC10, authors, load_esc50
 from training.datasets.speech_commands import load_speech_commands
+from training.examine.outside import formulas, hear, recordings
 from training.export import export
 from training.features import mel_power
-from training.metrics import accuracy, best_f1_thresholds, confusion_matrix, expected_calibration_error, recall
 from training.run import Run, commit
-from training.taggers.calibration import calibrate, cross_fitted
 from training.taggers.config import TaggerConfig
-from training.taggers.cross_validation import Corpus, cross_validate, over_seeds, pooled
+from training.taggers.cross_validation import Corpus, cross_validate, final_fit
 from training.taggers.examples import examples, front_end
-from training.taggers.fit import fit
+from training.taggers.figures import CrossValidated
 from training.taggers.others import other_sounds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from engine import FrontendConfig
     from training.datasets.record import Record
+    from training.taggers.cross_validation import Examine
     from training.taggers.examples import Examples
 
 LABELS = tuple(ESC10.values())
@@ -55,7 +57,9 @@ class Config(TaggerConfig):
     """Every number of the recipe; the defaults are those of the shipped models."""
 
     words: str = ""  # folder of Speech Commands, for speech among the sounds of no label; none without it
+    outside: str = ""  # folder of recordings that have none of the labels, training/examine/outside.py; none without it
     step_weight: float = 1.0
+    other_share: float = 0.2
 
 
 def train(data: Path, run: Run, config: Config) -> None:
@@ -63,23 +67,16 @@ def train(data: Path, run: Run, config: Config) -> None:
     torch.set_num_threads(config.threads)
     frontend = front_end(config)
     corpus = load(data, frontend, config, run.folder)
-    described = lambda records, fitted: describe(records, fitted, config, data)  # noqa: E731
-    state = cross_validate(corpus, frontend, config, described, examine, run)
-    metrics = summarise(state["done"])
+    described = partial(describe, config=config, data=data)
+    state = cross_validate(corpus, frontend, config, described, examined(config), run)
+    found = CrossValidated(LABELS, state["done"])
+    metrics = found.classification() | {"thresholds": found.at_thresholds()}
     if config.final:
-        made = fit(
-            corpus.clips, corpus.others, frontend, config, seeds=(config.seeds[0], 0), job="final", run=run, state=state
-        )
-        calibrate(*pooled(state["done"]), softmax=False).into(made.network.classify[-1])  # type: ignore[union-attr, index]
-        card = replace(
-            describe(corpus.records, made.frontend, config, data),
-            thresholds=thresholds(state["done"]),
-            threshold_method="largest F1 per label on out-of-fold scores, all folds and seeds pooled",
-            metrics=metrics,
-        )
-        calibration = {"variants": config.variants, "calibration": data}
-        export(made.network, card, run.folder / "esc10.onnx", **calibration)  # type: ignore[arg-type]
-        export(made.network, as_embedder(card), run.folder / "esc10-embedder.onnx", **calibration)  # type: ignore[arg-type]
+        made = final_fit(corpus, frontend, config, run, state)
+        card = found.into(described(corpus.records, made.frontend), metrics)
+        for written in (card, as_embedder(card)):
+            path = run.folder / f"{written.name}.onnx"
+            export(made.network, written, path, variants=config.variants, calibration=data)
     run.finish(metrics)
 
 
@@ -118,38 +115,17 @@ def others(frontend: FrontendConfig, config: Config) -> Examples | None:
     return examples(made, None, len(LABELS))
 
 
-def examine(model: Path, seen: Sequence[Record], unseen: Sequence[Record]) -> dict[str, Any]:
-    """Return what is measured of each fold's model beside its scores."""
-    return {}
+def examined(config: Config) -> Examine:
+    """Return what measures each fold's model beside its scores."""
+    outside = [*recordings(Path(config.outside)), *formulas()] if config.outside else []
+
+    def examine(model: Path, seen: Sequence[Record], unseen: Sequence[Record]) -> dict[str, Any]:  # noqa: ARG001
+        return {"outside": hear(model, outside).to_dict()} if outside else {}
+
+    return examine
 
 
-def thresholds(done: Mapping[str, Any]) -> dict[str, float]:
-    """Return each label's threshold of largest F1 on the calibrated out-of-fold scores."""
-    scores = np.concatenate(list(cross_fitted(done, softmax=False).values()))
-    best = best_f1_thresholds(scores, pooled(done)[1])
-    return {label: round(float(threshold), 4) for label, threshold in zip(LABELS, best, strict=True)}
-
-
-def summarise(done: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the cross-validation's figures: mean over folds per seed, mean and spread of those over seeds."""
-    figures = over_seeds({job: accuracy(confusion_matrix(*pooled({job: result}))) for job, result in done.items()})
-    confusion = confusion_matrix(*pooled(done))
-    calibrated, truth = np.concatenate(list(cross_fitted(done, softmax=False).values())), pooled(done)[1]
-    return {
-        "accuracy": figures["mean"],
-        "accuracy_std_over_seeds": figures["std_over_seeds"],
-        "accuracy_by_seed": figures["by_seed"],
-        "accuracy_by_fold": figures["by_fold"],
-        "expected_calibration_error": expected_calibration_error(
-            calibrated.max(axis=1), calibrated.argmax(axis=1) == truth
-        ),
-        "recall": dict(zip(LABELS, recall(confusion).tolist(), strict=True)),
-        "confusion": confusion.tolist(),
-        "ms_per_clip": float(np.mean([result["ms_per_clip"] for result in done.values()])),
-    }
-
-
-def describe(records: Sequence[Record], frontend: FrontendConfig, config: Config, data: Path) -> ModelCard:
+def describe(records: Sequence[Record], frontend: FrontendConfig, *, config: Config, data: Path) -> ModelCard:
     """Return the card of a tagger trained on ``records``."""
     folds = ", ".join(str(fold) for fold in sorted({record.fold for record in records if record.fold is not None}))
     window = round(config.window_s * config.sample_rate)

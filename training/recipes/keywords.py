@@ -1,9 +1,9 @@
 """Keywords: the tagger of spoken words that ships with the engine.
 
 Ten words, "unknown" and "silence" in windows of one second, made for live audio: the residual CNN on log-mel
-spectrograms, its labels exclude each other. First one model per seed and fold of speakers, each exported and examined on
-the speakers that it has not heard; then one model on everybody, its scores calibrated, with the thresholds and figures
-of the first part in its card.
+spectrograms, its labels exclude each other. First one model per seed and fold of speakers, each exported and examined
+on the speakers that it has not heard; then one model on everybody, its scores calibrated, with the thresholds and
+figures of the first part in its card.
 
     python -m training run keywords --data DIR --run runs/keywords
     python -m training run keywords --data DIR --run runs/trial --epochs=20 --seeds=0 --final=false
@@ -20,7 +20,9 @@ Expected: see models/keywords.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,22 +31,24 @@ import torch
 from engine.card import ModelCard, ModelInput, ModelOutput, ModelOutputs
 from training.datasets.folds import speaker_folds
 from training.datasets.speech_commands import CLASSES, load_speech_commands
+from training.examine.outside import formulas, hear, recordings
 from training.export import export
 from training.features import mel_power
-from training.metrics import accuracy, best_f1_thresholds, confusion_matrix, expected_calibration_error, recall
+from training.metrics import accuracy, confusion_matrix
 from training.run import Run, commit
-from training.taggers.calibration import calibrate, cross_fitted
 from training.taggers.config import TaggerConfig
-from training.taggers.cross_validation import Corpus, cross_validate, over_seeds, pooled
+from training.taggers.cross_validation import Corpus, cross_validate, final_fit
 from training.taggers.examples import examples, front_end
-from training.taggers.fit import fit
+from training.taggers.figures import CrossValidated, over_seeds, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from engine import FrontendConfig
     from training.datasets.record import Record
+    from training.taggers.cross_validation import Examine
 
 SILENCE, UNKNOWN = "silence", "unknown"
 N_FOLDS = 5
@@ -58,6 +62,7 @@ class Config(TaggerConfig):
     f_max: float = 7_800.0
     hop_s: float = 0.0125
     window_s: float = 1.0
+    outside: str = ""  # folder of recordings that have none of the words, training/examine/outside.py; none without it
     live_hop_s: float = 0.5  # from one window to the next in the exported model
     score: str = "softmax"
     label_smoothing: float = 0.1
@@ -83,33 +88,22 @@ def train(data: Path, run: Run, config: Config) -> None:
     """Cross-validate, train the final model, write both into ``run``."""
     torch.set_num_threads(config.threads)
     frontend = front_end(config)
-    corpus = load(data, frontend, config, run.folder)
-    described = lambda records, fitted: describe(records, fitted, config)  # noqa: E731
-    state = cross_validate(corpus, frontend, config, described, examine, run)
-    metrics = summarise(corpus, state["done"])
+    corpus = load(data, frontend, run.folder)
+    described = partial(describe, config=config)
+    state = cross_validate(corpus, frontend, config, described, examined(config), run)
+    found = CrossValidated(corpus.labels, state["done"], softmax=True, harmless=(SILENCE, UNKNOWN))
+    metrics = found.classification() | {
+        "without_silence": over_seeds({job: accuracy(spoken(result)) for job, result in found.done.items()}),
+        "thresholds": found.at_thresholds(),
+    }
     if config.final:
-        made = fit(
-            corpus.clips,
-            corpus.beside(np.arange(len(corpus.records))),
-            frontend,
-            config,
-            seeds=(config.seeds[0], 0),
-            job="final",
-            run=run,
-            state=state,
-        )
-        calibrate(*pooled(state["done"]), softmax=True).into(made.network.classify[-1])  # type: ignore[union-attr, index]
-        card = replace(
-            describe(corpus.records, made.frontend, config),
-            thresholds=thresholds(corpus.labels, state["done"]),
-            threshold_method="largest F1 per label on out-of-fold scores, all folds and seeds pooled",
-            metrics=metrics,
-        )
-        export(made.network, card, run.folder / "keywords.onnx", variants=config.variants, calibration=data)
+        made = final_fit(corpus, frontend, config, run, state)
+        card = found.into(described(corpus.records, made.frontend), metrics)
+        export(made.network, card, run.folder / f"{card.name}.onnx", variants=config.variants, calibration=data)
     run.finish(metrics)
 
 
-def load(data: Path, frontend: FrontendConfig, config: Config, cache: Path) -> Corpus:
+def load(data: Path, frontend: FrontendConfig, cache: Path) -> Corpus:
     """Read the clips; speakers are dealt out to folds, silence clip by clip, and is laid under words."""
     read = load_speech_commands(data).complete()
     sources = [record.source if record.label != SILENCE else record.path.name for record in read.records]
@@ -124,42 +118,22 @@ def load(data: Path, frontend: FrontendConfig, config: Config, cache: Path) -> C
     )
 
 
-def examine(model: Path, seen: Sequence[Record], unseen: Sequence[Record]) -> dict[str, Any]:
-    """Return what is measured of each fold's model beside its scores."""
-    return {}
+def examined(config: Config) -> Examine:
+    """Return what measures each fold's model beside its scores."""
+    outside = [*recordings(Path(config.outside)), *formulas()] if config.outside else []
+
+    def examine(model: Path, seen: Sequence[Record], unseen: Sequence[Record]) -> dict[str, Any]:  # noqa: ARG001
+        return {"outside": hear(model, outside).to_dict()} if outside else {}
+
+    return examine
 
 
-def summarise(corpus: Corpus, done: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the cross-validation's figures, with and without silence."""
-    silence = corpus.labels.index(SILENCE)
-    confusion = {job: confusion_matrix(*pooled({job: result})) for job, result in done.items()}
-    figures = over_seeds({job: accuracy(counts) for job, counts in confusion.items()})
-    spoken = over_seeds({job: accuracy(np.delete(counts, silence, axis=0)) for job, counts in confusion.items()})
-    total = np.sum(list(confusion.values()), axis=0)
-    calibrated, truth = np.concatenate(list(cross_fitted(done, softmax=True).values())), pooled(done)[1]
-    return {
-        "accuracy": figures["mean"],
-        "accuracy_std_over_seeds": figures["std_over_seeds"],
-        "accuracy_by_seed": figures["by_seed"],
-        "accuracy_by_fold": figures["by_fold"],
-        "accuracy_without_silence": spoken["mean"],
-        "expected_calibration_error": expected_calibration_error(
-            calibrated.max(axis=1), calibrated.argmax(axis=1) == truth
-        ),
-        "recall": dict(zip(corpus.labels, recall(total).tolist(), strict=True)),
-        "confusion": total.tolist(),
-        "ms_per_clip": float(np.mean([result["ms_per_clip"] for result in done.values()])),
-    }
+def spoken(result: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Return a job's confusions without the clips of silence."""
+    return np.delete(confusion_matrix(*pooled({"": result})), CLASSES.index(SILENCE), axis=0)
 
 
-def thresholds(labels: Sequence[str], done: Mapping[str, Any]) -> dict[str, float]:
-    """Return each label's threshold of largest F1 on the calibrated out-of-fold scores."""
-    scores = np.concatenate(list(cross_fitted(done, softmax=True).values()))
-    best = best_f1_thresholds(scores, pooled(done)[1])
-    return {label: round(float(threshold), 4) for label, threshold in zip(labels, best, strict=True)}
-
-
-def describe(records: Sequence[Record], frontend: FrontendConfig, config: Config) -> ModelCard:
+def describe(records: Sequence[Record], frontend: FrontendConfig, *, config: Config) -> ModelCard:
     """Return the card of a tagger trained on ``records``."""
     speakers = len({record.source for record in records if record.label != SILENCE})
     return ModelCard(

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-SMALLEST = 1e-6
+# What a float32 score that was rounded to zero, or to one, may have been.
+SMALLEST = 1e-30
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class Calibration:
 
 def logits(scores: NDArray[np.floating], *, softmax: bool) -> NDArray[np.float64]:
     """Return logits that give these scores; of a softmax, those whose exponentials sum to one."""
-    inside = np.clip(np.asarray(scores, np.float64), SMALLEST, 1 - SMALLEST)
-    return np.asarray(np.log(inside) if softmax else np.log(inside) - np.log1p(-inside), np.float64)
+    given = np.asarray(scores, np.float64)
+    powers = np.log(np.maximum(given, SMALLEST))
+    return powers if softmax else powers - np.log(np.maximum(1 - given, 1e-9))
 
 
 def calibrate(scores: NDArray[np.floating], truth: NDArray[np.integer], *, softmax: bool) -> Calibration:
@@ -79,8 +81,8 @@ def calibrate(scores: NDArray[np.floating], truth: NDArray[np.integer], *, softm
     return Calibration(float(np.exp(found.x[0])), 0.0 if softmax else float(found.x[1]))
 
 
-def cross_fitted(done: Mapping[str, Any], *, softmax: bool) -> dict[str, NDArray[np.float64]]:
-    """Return each job's scores, calibrated on the jobs of the same seed whose folds are others.
+def cross_fitted(done: Mapping[str, Any], *, softmax: bool) -> dict[str, Calibration]:
+    """Return for each job the calibration of the jobs of the same seed whose folds are others.
 
     Parameters
     ----------
@@ -89,11 +91,10 @@ def cross_fitted(done: Mapping[str, Any], *, softmax: bool) -> dict[str, NDArray
     softmax : bool
     """
     made = {}
-    for job, result in done.items():
+    for job in done:
         seed = job.split("-")[0]
         rest = [other for name, other in done.items() if name != job and name.split("-")[0] == seed]
         scores = np.concatenate([np.array(other["scores"]) for other in rest])
         truth = np.concatenate([np.array(other["truth"]) for other in rest])
-        calibration = calibrate(scores, truth, softmax=softmax)
-        made[job] = calibration.scores(np.array(result["scores"]), softmax=softmax)
+        made[job] = calibrate(scores, truth, softmax=softmax)
     return made

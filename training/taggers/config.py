@@ -41,7 +41,7 @@ class TaggerConfig:
     label_smoothing: float = 0.05
     embedding_loss: str = "none"  # beside it; one of those that know mixed labels, training/losses/embedding.py
     embedding_weight: float = 1.0
-    step_weight: float = 0.0  # of the loss of steps of time, where the network scores them
+    step_weight: float = 0.0  # of the loss of steps of time; 0 does not train their scores
     checkpoint_every: int = 10  # epochs
 
     crop_s: float = 5.0  # what the network sees at once in training
@@ -60,6 +60,7 @@ class TaggerConfig:
     noise_share: float = 0.3  # of crops that get stationary noise
     band_share: float = 0.2  # of crops that lose the bands above a random one, as low sample rates and codecs do
     lowest_band: int = 36  # the lowest that may be the last
+    style_share: float = 0.3  # of crops that get some of the colour of another
     mask_frames: int = 16  # SpecAugment, one mask each
     mask_mels: int = 12
 

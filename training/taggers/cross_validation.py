@@ -10,7 +10,8 @@ import torch
 
 from training.evaluate import evaluate
 from training.export import export
-from training.metrics import spread
+from training.taggers.calibration import calibrate
+from training.taggers.figures import pooled
 from training.taggers.fit import fit
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from training.run import Run
     from training.taggers.config import TaggerConfig
     from training.taggers.examples import Examples
+    from training.taggers.fit import Fitted
 
     # The card of a model trained on these records.
     Describe: TypeAlias = Callable[[Sequence[Record], FrontendConfig], ModelCard]
@@ -96,20 +98,13 @@ def cross_validate(
     return state
 
 
-def pooled(done: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return scores and truth of all jobs: each clip once per seed, scored by a model that had not seen its fold."""
-    scores = np.concatenate([np.array(result["scores"]) for result in done.values()])
-    return scores, np.concatenate([np.array(result["truth"]) for result in done.values()])
-
-
-def by_seed(done: Mapping[str, float]) -> dict[str, float]:
-    """Return the mean over folds of a figure of each job, for each seed."""
-    seeds = sorted({job.split("-")[0] for job in done})
-    return {seed: float(np.mean([done[job] for job in done if job.split("-")[0] == seed])) for seed in seeds}
-
-
-def over_seeds(figures: Mapping[str, float]) -> dict[str, Any]:
-    """Return mean and deviation over seeds of a figure of each job, and what they are made of."""
-    seeds = by_seed(figures)
-    found = spread(list(seeds.values()))
-    return {"mean": found.mean, "std_over_seeds": found.std, "by_seed": seeds, "by_fold": dict(figures)}
+def final_fit(
+    corpus: Corpus, frontend: FrontendConfig, config: TaggerConfig, run: Run, state: Mapping[str, Any]
+) -> Fitted:
+    """Return a network fitted to every clip, its logits calibrated by the cross-validation's scores."""
+    beside = corpus.beside(np.arange(len(corpus.records)))
+    seeds = (config.seeds[0], 0)
+    made = fit(corpus.clips, beside, frontend, config, seeds=seeds, job="final", run=run, state=state)
+    calibration = calibrate(*pooled(state["done"]), softmax=config.score == "softmax")
+    calibration.into(made.network.classify[-1])  # type: ignore[union-attr, index]
+    return made

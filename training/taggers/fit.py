@@ -15,7 +15,7 @@ from training import augment
 from training.averaging import exponential_average
 from training.features import band_statistics, window_steps
 from training.losses.embedding import embedding_loss
-from training.networks.residual import FrameTagger, ResidualTagger
+from training.networks.residual import FrameTagger
 from training.taggers.augmented import augmented, per_step
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ def fit(
     """
     frontend = band_statistics(clips.features, frontend)
     torch.manual_seed(draw(*seeds, 0))
-    kind = FrameTagger if config.step_weight else ResidualTagger
-    network = kind(clips.targets.shape[1], config.channels, config.embedding_size, config.dropout)
+    network = FrameTagger(clips.targets.shape[1], config.channels, config.embedding_size, config.dropout)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
     average = exponential_average(network, config.average_decay)
     optimizer = torch.optim.AdamW(decayed(network, config.weight_decay), lr=config.learning_rate, fused=True)
@@ -91,9 +90,8 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(epoch * n_batches + i, config.epochs * n_batches, config)
             batch = augmented(clips[rows], others, config, generator)
-            log_mel = augment.mask(
-                window_steps(batch.power, frontend), 1, config.mask_frames, config.mask_mels, generator
-            )
+            log_mel = augment.mix_styles(window_steps(batch.power, frontend), config.style_share, generator)
+            log_mel = augment.mask(log_mel, 1, config.mask_frames, config.mask_mels, generator)
             loss = total_loss(network, log_mel, batch, config)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -107,14 +105,13 @@ def fit(
 
 
 def total_loss(network: nn.Module, log_mel: Tensor, batch: Batch, config: TaggerConfig) -> Tensor:
-    """Return the loss of a batch: of its labels, of its embeddings, and of its steps where the network scores them."""
+    """Return the loss of a batch: of its labels, of its embeddings and of its steps."""
     with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
-        logits, embedding, *steps = network(log_mel)
+        logits, embedding, steps = network(log_mel)
     loss = label_loss(logits, batch.targets, config).sum() / len(logits)
-    loss = loss + config.embedding_weight * embedding_loss(config.embedding_loss, embedding.float(), batch.targets)
-    for logits_of_steps in steps:
-        wanted = per_step(batch.active, network.frames_per_step)  # type: ignore[arg-type]
-        each = label_loss(logits_of_steps, wanted, config)
+    loss = loss + config.embedding_weight * embedding_loss(config.embedding_loss, embedding, batch.targets)
+    if config.step_weight:
+        each = label_loss(steps, per_step(batch.active, network.frames_per_step), config)  # type: ignore[arg-type]
         loss = loss + config.step_weight * each.sum() / (each.shape[0] * each.shape[1])
     return loss
 

@@ -16,10 +16,10 @@ from engine.errors import ConfigError
 from tests.training import trees
 from training.features import MelPower
 from training.recipes.esc10 import LABELS, Config, train
-from training.taggers.augmented import augmented
-from training.taggers.examples import Examples, front_end
-from training.taggers.fit import learning_rate
 from training.run import Run
+from training.taggers.augmented import augmented
+from training.taggers.examples import front_end
+from training.taggers.fit import learning_rate
 
 if TYPE_CHECKING:
     from pathlib import Path
