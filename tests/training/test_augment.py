@@ -220,3 +220,18 @@ def test_masks_are_bands_of_zeros() -> None:
     assert torch.equal((got == 0).sum(dim=(1, 2)), expected)
     assert 5 < hidden_frames.max() <= 10
     assert 2 < hidden_mels.max() <= 4
+
+
+def test_styles_lie_between_two_recordings_and_patterns_stay() -> None:
+    log_mel = spectrograms(batch=40) * torch.linspace(1, 5, 40)[:, None, None] + torch.arange(40.0)[:, None, None]
+    mixed = augment.mix_styles(log_mel, 0.5, generator())
+    changed = (mixed != log_mel).any(dim=2).any(dim=1)
+    assert 10 < changed.sum() < 30
+    for i in changed.nonzero().flatten():
+        pattern, before = ((x - x.mean(dim=0)) / x.std(dim=0) for x in (mixed[i], log_mel[i]))
+        torch.testing.assert_close(pattern, before, atol=2e-3, rtol=0)
+        # The mean of the others is from 0.6 to 43; at most half the way to it.
+        means = log_mel.mean(dim=1)
+        low, high = ((means[i] + other) / 2 for other in (means.amin(dim=0), means.amax(dim=0)))
+        assert (mixed[i].mean(dim=0) > low - 1e-3).all()
+        assert (mixed[i].mean(dim=0) < high + 1e-3).all()

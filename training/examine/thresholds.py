@@ -58,7 +58,7 @@ def choose_thresholds(
     given, others = np.asarray(scores, np.float64), np.asarray(outside, np.float64)
     n_labels = given.shape[1]
     values = np.array([_lowest(given[:, i], truth == i, precision) for i in range(n_labels)])
-    while (others >= values).any(axis=1).mean() > most:
+    while _share_above(others, values) > most:
         steps = [_raised(given[truth == i, i], others, values, i) for i in range(n_labels)]
         label = int(np.argmin([cost for cost, _ in steps]))
         values[label] = steps[label][1]
@@ -70,8 +70,12 @@ def choose_thresholds(
             values,
             hits / accepted.sum(axis=0),
             hits / own.sum(axis=0),
-            float((others >= values).any(axis=1).mean()),
+            _share_above(others, values),
         )
+
+
+def _share_above(others: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+    return float((others >= values).any(axis=1).mean()) if len(others) else 0.0
 
 
 def _lowest(scores: NDArray[np.float64], positive: NDArray[np.bool_], precision: float) -> float:

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
+import soundfile
 
-from engine import Tagger
+from engine import Embedder, Tagger
 from engine.errors import ConfigError
 from tests.training import trees
-from training.features import MelPower
 from training.recipes.esc10 import LABELS, Config, train
 from training.run import Run
-from training.taggers.augmented import augmented
 from training.taggers.examples import front_end
 from training.taggers.fit import learning_rate
 
@@ -40,6 +38,7 @@ TINY = Config(
     hop_s=0.01,
     crop_s=0.32,
     shortest_part_s=0.1,
+    other_share=0.0,
 )
 
 
@@ -129,7 +128,7 @@ def test_the_final_model_carries_what_the_cross_validation_found(data: Path, fin
     card = Tagger(finished / "esc10.onnx", device="cpu", threads=1).card
     assert card.metrics == metrics
     assert set(card.thresholds) == set(LABELS)
-    assert "out-of-fold" in card.threshold_method
+    assert card.threshold_method == "precision of 0.9 per label on out-of-fold scores, all folds and seeds pooled"
     assert card.labels == LABELS
     assert card.training_data == "ESC-10, folds 1, 2: 20 clips"
     assert "Ann0, Ann1" in card.attribution
@@ -172,19 +171,6 @@ def test_the_network_learns(data: Path, tmp_path: Path) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_a_batch_has_the_crops_length_and_keeps_its_labels() -> None:
-    power = torch.rand(8, 60, 16) + 0.5
-    targets = torch.eye(10)[:8]
-    generator = torch.Generator().manual_seed(0)
-    features = MelPower(power, torch.full((8,), 60))
-    quiet = replace(TINY, mix_share=0.0)
-    log_mel, wanted = augmented(features, targets, power.sum(2).amax(1), quiet, generator)
-    assert log_mel.shape == (8, 32, 16)
-    assert torch.equal(wanted, targets)
-    _, wanted = augmented(features, targets, power.sum(2).amax(1) * 1e6, quiet, generator)
-    assert wanted.sum() == 0
-
-
 def test_the_learning_rate_rises_and_falls_to_zero() -> None:
     rates = [learning_rate(step, 100, replace(TINY, warmup_steps=10)) for step in range(101)]
     assert rates[0] == pytest.approx(0.1 * TINY.learning_rate)
@@ -198,6 +184,42 @@ def test_the_default_window_holds_an_esc10_clip() -> None:
     frontend = front_end(config)
     assert (frontend.win_length, frontend.hop_length, frontend.n_fft) == (1102, 882, 2048)
     assert round(config.window_s * config.sample_rate) == 225_792  # an ESC-10 clip has 220,544 samples
+
+
+def test_the_embedder_is_the_tagger_without_its_scores(data: Path, finished: Path) -> None:
+    tagger = Tagger(finished / "esc10.onnx", device="cpu", threads=1)
+    embedder = Embedder(finished / "esc10-embedder.onnx", device="cpu", threads=1)
+    assert embedder.card.task == "embed"
+    assert not embedder.card.labels
+    assert not embedder.card.thresholds
+    clip = data / "audio" / "1-1003-A-3.ogg"
+    np.testing.assert_array_equal(embedder(clip).embedding, tagger.embed(clip).embedding)
+
+
+def test_events_have_the_times_of_steps(data: Path, finished: Path) -> None:
+    clip = Tagger(finished / "esc10.onnx", device="cpu", threads=1)(data / "audio" / "1-1003-A-3.ogg")
+    frames = clip.windows[0].frames
+    assert frames is not None
+    # Two halvings of frames every 10 ms; the clip lasts 0.5 s of the window's 0.64.
+    assert frames.hop_s == frames.length_s == pytest.approx(0.04)
+    assert frames.scores.shape == (13, 10)
+
+
+def test_other_sounds_are_heard_and_shut_out(data: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside" / "librosa"
+    outside.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for name in ("1-2-0000", "1-2-0001"):
+        soundfile.write(outside / f"{name}.wav", generator.uniform(-0.3, 0.3, 20_000), 16_000)
+    config = replace(TINY, seeds=(0,), epochs=1, other_share=0.5, outside=str(outside.parent))
+    start(tmp_path / "run", data, config)
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())["thresholds"]
+    assert found["calibration_half_above"] <= 0.025
+    # One window of speech in two folds' models, and the formulas: 7 of 10.24 s in windows of 0.64 s.
+    assert found["test_half_above"]["speech"]["windows"] == 2 * 2
+    assert found["test_half_above"]["noise"]["windows"] == 2 * 7 * 16
+    card = Tagger(tmp_path / "run" / "esc10.onnx", device="cpu", threads=1).card
+    assert "2.5% of the calibration half of other sounds above any" in card.threshold_method
 
 
 def test_an_unfinished_folder_can_be_moved(data: Path, finished: Path, tmp_path: Path) -> None:
@@ -216,5 +238,5 @@ def test_a_loss_on_embeddings_is_added_and_counts(data: Path, tmp_path: Path) ->
     ]
     losses = [log[0]["loss"] for log in logs]
     assert losses[0] < losses[2] < losses[1]
-    with pytest.raises(ConfigError, match="none, add, add_pooled, which know mixed labels, got 'opl'"):
+    with pytest.raises(ConfigError, match="one of none, add, add_pooled, got 'opl'"):
         replace(TINY, embedding_loss="opl")

@@ -1,0 +1,82 @@
+"""The recipe of spoken words on a tiny tree: speakers stay in one fold, and the model is made for live audio."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import soundfile
+
+from engine import Tagger
+from tests.training.trees import write_table
+from training.datasets.speech_commands import CLASSES
+from training.recipes.keywords import N_FOLDS, Config, load, train
+from training.run import Run
+from training.taggers.examples import front_end
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TINY = Config(
+    seeds=(0,),
+    n_mels=16,
+    lowest_band=8,
+    f_max=8_000.0,
+    channels=(4, 8),
+    embedding_size=8,
+    epochs=1,
+    batch_size=16,
+    warmup_steps=2,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("words")
+    generator = np.random.default_rng(0)
+    rows = []
+    for i, name in enumerate(CLASSES):
+        for speaker in range(N_FOLDS):
+            file = f"{name}/{speaker}{i:07x}_nohash_0.flac"
+            (root / "audio" / name).mkdir(parents=True, exist_ok=True)
+            tone = np.sin(2 * np.pi * 150 * 1.3**i * np.arange(16_000) / 16_000)
+            soundfile.write(root / "audio" / file, 0.3 * tone + 0.05 * generator.standard_normal(16_000), 16_000)
+            voice = "" if name == "silence" else f"speaker{speaker}"
+            word = {"silence": "", "unknown": "cat"}.get(name, name)
+            rows.append({"filename": file, "class": name, "word": word, "speaker": voice, "duration_s": 1.0})
+    write_table(root / "meta.csv", rows)
+    return root
+
+
+def test_a_run_gives_a_model_for_live_audio(data: Path, tmp_path: Path) -> None:
+    train(data, Run(tmp_path / "run", asdict(TINY)), TINY)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    confusion = np.array(metrics["confusion"])
+    assert confusion.sum() == len(CLASSES) * N_FOLDS
+    assert metrics["accuracy"] == pytest.approx(np.trace(confusion) / confusion.sum())
+    spoken = np.delete(confusion, CLASSES.index("silence"), axis=0)
+    right = sum(confusion[i, i] for i, name in enumerate(CLASSES) if name != "silence")
+    assert metrics["without_silence"]["mean"] == pytest.approx(right / spoken.sum())
+    tagger = Tagger(tmp_path / "run" / "keywords.onnx", device="cpu", threads=1)
+    assert tagger.labels == CLASSES
+    assert (tagger.card.window, tagger.card.hop, tagger.card.score) == (16_000, 8_000, "softmax")
+    assert "5 speakers" in tagger.card.training_data
+    clip = tagger(data / "audio" / "yes" / "00000002_nohash_0.flac")
+    assert clip.windows[0].scores.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_no_speaker_is_in_two_folds_and_silence_is_laid_under_words(data: Path, tmp_path: Path) -> None:
+    corpus = load(data, front_end(TINY), tmp_path)
+    for speaker in {record.source for record in corpus.records} - {"noise"}:
+        folds = {
+            int(fold) for fold, record in zip(corpus.folds, corpus.records, strict=True) if record.source == speaker
+        }
+        assert len(folds) == 1
+    seen, _ = corpus.rows(0)
+    beside = corpus.beside(seen)
+    assert beside is not None
+    silent = [i for i in seen if corpus.records[i].label == "silence"]
+    assert np.array_equal(beside.features.power, corpus.clips.features.power[silent])
