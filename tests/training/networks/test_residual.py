@@ -80,7 +80,7 @@ def test_embeddings_are_standardised_over_what_they_were_trained_on() -> None:
     torch.manual_seed(0)
     network = FrameTagger(n_labels=5, channels=(4, 8), embedding_size=16, dropout=0.0)
     for module in network.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):  # noqa: SLF001
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.momentum = 1.0
     given, seen = torch.randn(200, 30, 64), []
     network.standardise.register_forward_hook(lambda _module, _given, made: seen.append(made))
