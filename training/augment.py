@@ -73,19 +73,23 @@ def keep_part(power: Tensor, share: float, shortest: int, generator: Generator) 
     return power * kept[..., None]
 
 
-def drop_inaudible(targets: Tensor, power: Tensor, loudest: Tensor, below_db: float) -> Tensor:
-    """Set to zero the targets of spectrograms whose loudest frame lies more than ``below_db`` under ``loudest``.
+def audible(power: Tensor, loudest: Tensor, below_db: float) -> Tensor:
+    """Return which frames lie at most ``below_db`` under ``loudest``: 1 there, 0 elsewhere.
 
     A cut that has lost its sound holds the recording's background, or nothing: none of the labels.
 
     Parameters
     ----------
-    targets : Tensor, shape (batch, n_labels)
+    power : Tensor, shape (batch, n_frames, n_mels)
     loudest : Tensor, shape (batch,)
         Power of the loudest frame of the whole recording, summed over its bands.
+    below_db : float
+
+    Returns
+    -------
+    Tensor, shape (batch, n_frames)
     """
-    audible = power.sum(dim=2).amax(dim=1) > loudest * 10 ** (-below_db / 10)
-    return targets * audible[:, None]
+    return (power.sum(dim=2) > loudest[:, None] * 10 ** (-below_db / 10)).to(power.dtype)
 
 
 def mix(
@@ -97,7 +101,7 @@ def mix(
 
     Parameters
     ----------
-    targets : Tensor, shape (batch, n_labels)
+    targets : Tensor, shape (batch, n_labels), or (batch, n_frames, n_labels)
     """
     batch = len(power)
     partner = torch.randperm(batch, generator=generator)
@@ -108,8 +112,54 @@ def mix(
     # Silence has no level: it is neither added nor added to.
     chosen &= (gain > 0) & gain.isfinite()
     gain = torch.where(chosen, gain, 0)
-    mixed_targets = torch.where(chosen[:, None], torch.maximum(targets, targets[partner]), targets)
+    mixed = chosen.view(-1, *[1] * (targets.ndim - 1))
+    mixed_targets = torch.where(mixed, torch.maximum(targets, targets[partner]), targets)
     return power + gain[:, None, None] * power[partner], mixed_targets
+
+
+def lay_under(
+    power: Tensor, below: Tensor, share: float, below_db: tuple[float, float], generator: Generator
+) -> Tensor:
+    """Add to a ``share`` of the batch another sound, weaker by a random number of decibels in mean power.
+
+    Parameters
+    ----------
+    power : Tensor, shape (batch, n_frames, n_mels)
+    below : Tensor, shape (batch, n_frames, n_mels)
+        The other sounds, row by row; silence stays silence.
+    share : float
+    below_db : tuple of float
+        Least and largest number of decibels.
+    """
+    batch = len(power)
+    gain = power.mean(dim=(1, 2)) / below.mean(dim=(1, 2)) * 10 ** (-uniform(*below_db, (batch,), generator) / 10)
+    chosen = (torch.rand(batch, generator=generator) < share) & (gain > 0) & gain.isfinite()
+    return power + torch.where(chosen, gain, 0)[:, None, None] * below
+
+
+def splice(power: Tensor, targets: Tensor, share: float, label: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Join in a ``share`` of the batch the beginning of one word and the end of another: a word that is none of them.
+
+    The place of the joint is drawn from the middle third. Only rows of different labels are joined.
+
+    Parameters
+    ----------
+    power : Tensor, shape (batch, n_frames, n_mels)
+    targets : Tensor, shape (batch, n_labels)
+    share : float
+    label : int
+        What the joined words are.
+    """
+    batch, n_frames, _ = power.shape
+    partner = torch.randperm(batch, generator=generator)
+    joint = uniform(n_frames / 3, 2 * n_frames / 3, (batch,), generator)
+    chosen = torch.rand(batch, generator=generator) < share
+    chosen &= (targets * targets[partner]).sum(dim=1) == 0
+    later = (torch.arange(n_frames) >= joint[:, None]) & chosen[:, None]
+    joined = torch.where(later[..., None], power[partner], power)
+    none = torch.zeros_like(targets)
+    none[:, label] = 1
+    return joined, torch.where(chosen[:, None], none, targets)
 
 
 def equalise(power: Tensor, range_db: float, n_points: int, generator: Generator) -> Tensor:
@@ -144,6 +194,22 @@ def add_noise(power: Tensor, share: float, snr_db: tuple[float, float], tilt_db:
     ratio = 10 ** (-uniform(*snr_db, (batch,), generator) / 10)
     gain = torch.where(chosen, ratio * power.mean(dim=(1, 2)) / noise.mean(dim=(1, 2)), 0)
     return power + gain[:, None, None] * noise
+
+
+def mix_styles(log_mel: Tensor, share: float, generator: Generator) -> Tensor:
+    """Give a ``share`` of the batch, band by band, mean and deviation over time between its own and those of another.
+
+    F. Schmid et al., "Knowledge distillation from transformers for low-complexity acoustic scene classification"
+    (DCASE 2022), Freq-MixStyle, with the weight of the own statistics drawn evenly from one half to one. Labels stay:
+    what is heard is in the pattern, the colour is the recording's.
+    """
+    batch = len(log_mel)
+    mean, deviation = log_mel.mean(dim=1, keepdim=True), log_mel.std(dim=1, keepdim=True).clamp_min(1e-4)
+    partner = torch.randperm(batch, generator=generator)
+    own = uniform(0.5, 1.0, (batch, 1, 1), generator)
+    chosen = torch.rand(batch, 1, 1, generator=generator) < share
+    between = [own * values + (1 - own) * values[partner] for values in (mean, deviation)]
+    return torch.where(chosen, (log_mel - mean) / deviation * between[1] + between[0], log_mel)
 
 
 def mask(log_mel: Tensor, n_masks: int, max_frames: int, max_mels: int, generator: Generator) -> Tensor:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from engine.card import ModelOutput
+
 # The newest that every onnxruntime the engine accepts can read.
 OPSET, MAX_IR_VERSION = 18, 10
 # Largest difference between torch and onnxruntime, relative to the largest value where that is above one: float32 sums
@@ -47,9 +49,11 @@ def export(
     Parameters
     ----------
     network : Module
-        log-mel (batch, n_frames, n_mels) to logits (batch, n_labels) and embedding (batch, embedding_size).
+        log-mel (batch, n_frames, n_mels) to logits (batch, n_labels), embedding (batch, embedding_size) and, where it
+        scores steps of time as well, their logits (batch, n_steps, n_labels).
     card : ModelCard
-        Its golden check is computed here, through the engine; its score kind is applied to the logits.
+        Of the network's outputs those that it names are written. Its golden check is computed here, through the engine;
+        its score kind is applied to the logits.
     path : Path
     variants : sequence of str
         Variants to write beside it, as ``engine.convert.convert_model`` does.
@@ -105,25 +109,33 @@ class Scored(nn.Module):
         self.network = network
         self.gives = gives
         self.softmax = card.score == "softmax"
+        self.wanted = [output is not None for output in _in_order(card)]
 
-    def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Map log-mel to scores (batch, n_labels) and embedding (batch, embedding_size)."""
-        logits, embedding = self.network(log_mel)
+    def forward(self, log_mel: Tensor) -> tuple[Tensor, ...]:
+        """Map log-mel to the outputs of the card: scores, embedding, scores of steps."""
+        logits, embedding, *steps = self.network(log_mel)
+        outputs = (self._scores(logits), embedding, *map(self._scores, steps))
+        return tuple(output for output, wanted in zip(outputs, self.wanted, strict=False) if wanted)
+
+    def _scores(self, logits: Tensor) -> Tensor:
         if self.gives == "scores":
-            return logits, embedding
-        return (logits.softmax(dim=1) if self.softmax else logits.sigmoid()), embedding
+            return logits
+        return logits.softmax(dim=-1) if self.softmax else logits.sigmoid()
+
+
+def _in_order(card: ModelCard) -> tuple[ModelOutput | None, ...]:
+    """Return the card's outputs in the order in which a network gives them."""
+    return card.outputs.scores, card.outputs.embedding, card.outputs.frames
 
 
 def to_onnx(scored: nn.Module, card: ModelCard, *, free_time: bool = True) -> onnx.ModelProto:
     """Return the traced graph, batch and time free, without the exporter's notes (they hold file paths)."""
     assert card.frontend is not None
-    assert card.outputs.scores is not None
-    assert card.outputs.embedding is not None
-    names = [card.outputs.scores.name, card.outputs.embedding.name]
-    sizes = [len(card.labels), card.embedding_size]
+    outputs = [output for output in _in_order(card) if output is not None]
+    sizes = [len(card.labels) if "label" in output.axes else card.embedding_size for output in outputs]
     example = torch.zeros(2, card.frontend.n_frames(card.window), card.frontend.n_mels)
     with torch.no_grad():
-        given = [output.shape[1] for output in scored(example)]
+        given = [output.shape[-1] for output in scored(example)]
     if given != sizes:
         raise ModelError(f"expected outputs of the card's sizes {sizes}, got {given}; correct card or network")
     file = io.BytesIO()
@@ -143,13 +155,13 @@ def to_onnx(scored: nn.Module, card: ModelCard, *, free_time: bool = True) -> on
             dynamo=False,
             opset_version=OPSET,
             input_names=[card.input.name],
-            output_names=names,
+            output_names=[output.name for output in outputs],
             dynamic_axes={card.input.name: {0: "batch"} | ({1: "time"} if free_time else {})}
-            | {name: {0: "batch"} for name in names},
+            | {output.name: {0: "batch"} | ({1: "step"} if "time" in output.axes else {}) for output in outputs},
         )
     model = onnx.load_from_string(file.getvalue())
     for output, size in zip(model.graph.output, sizes, strict=True):
-        output.type.tensor_type.shape.dim[1].dim_value = size
+        output.type.tensor_type.shape.dim[-1].dim_value = size
     onnx.checker.check_model(model, full_check=True)
     if model.ir_version > MAX_IR_VERSION:
         raise ModelError(f"expected ONNX IR {MAX_IR_VERSION} at most, got {model.ir_version}; install torch 2.13")

@@ -27,9 +27,12 @@ ALL: dict[str, Callable[[Tensor, Generator], Tensor]] = {
     "crop_stretched": lambda x, g: augment.crop_stretched(x, torch.full((len(x),), x.shape[1]), 20, 1.25, g),
     "keep_part": lambda x, g: augment.keep_part(x, 0.5, 5, g),
     "mix": lambda x, g: augment.mix(x, torch.eye(len(x)), 0.5, 10.0, g)[0],
+    "lay_under": lambda x, g: augment.lay_under(x, x.flip(0), 0.5, (0.0, 20.0), g),
+    "splice": lambda x, g: augment.splice(x, torch.eye(len(x)), 0.5, 0, g)[0],
     "equalise": lambda x, g: augment.equalise(x, 6.0, 5, g),
     "add_noise": lambda x, g: augment.add_noise(x, 0.5, (10.0, 40.0), 20.0, g),
     "limit_band": lambda x, g: augment.limit_band(x, 0.5, 4, g),
+    "mix_styles": lambda x, g: augment.mix_styles(x, 0.5, g),
     "mask": lambda x, g: augment.mask(x, 2, 10, 3, g),
 }
 
@@ -100,14 +103,48 @@ def test_kept_parts_are_one_stretch_of_at_least_the_shortest() -> None:
     assert torch.equal(got[lengths == 50], spectrograms(batch=300)[lengths == 50])
 
 
-def test_targets_go_with_their_sound() -> None:
+def test_a_frame_is_audible_down_to_a_level_under_the_loudest() -> None:
     power = torch.ones(4, 5, 2)
     power[1] *= 0.11
     power[2] *= 0.09
     power[3] = 0
-    got = augment.drop_inaudible(torch.ones(4, 3), power, torch.full((4,), 2.0), 10.0)
-    assert got[:, 0].tolist() == [1, 1, 0, 0]
-    assert augment.drop_inaudible(torch.ones(1, 3), power[3:], torch.zeros(1), 10.0).sum() == 0
+    power[0, 2:4] = 0
+    got = augment.audible(power, torch.full((4,), 2.0), 10.0)
+    assert got.tolist() == [[1, 1, 0, 0, 1], [1] * 5, [0] * 5, [0] * 5]
+    assert augment.audible(power[3:], torch.zeros(1), 10.0).sum() == 0
+
+
+def test_what_lies_under_a_sound_is_weaker_by_the_given_decibels() -> None:
+    power, below = spectrograms(batch=64), spectrograms(batch=64).flip(0) * torch.logspace(-6, 6, 64)[:, None, None]
+    below[7] = 0
+    got = augment.lay_under(power, below, 0.5, (5.0, 30.0), generator()) - power
+    changed = got.sum(dim=(1, 2)) > 0
+    assert 20 < changed.sum() < 44
+    assert not changed[7]
+    for i in changed.nonzero().flatten():
+        assert 4.99 < 10 * torch.log10(power[i].mean() / got[i].mean()) < 30.01
+        # Sums of single precision: what was added is far weaker than what it was added to.
+        np.testing.assert_allclose(got[i] / got[i].mean(), below[i] / below[i].mean(), atol=1e-2)
+
+
+def test_joined_words_are_one_beginning_and_another_end() -> None:
+    power = torch.arange(64.0)[:, None, None].expand(64, 30, 4) + 1
+    targets = torch.eye(4)[torch.arange(64) % 4]
+    joined, wanted = augment.splice(power, targets, 0.5, 3, generator())
+    n_joined = 0
+    for i in range(64):
+        first, last = joined[i, 0, 0], joined[i, -1, 0]
+        assert first == i + 1
+        changes = (joined[i, 1:, 0] != joined[i, :-1, 0]).nonzero().flatten().tolist()
+        if not changes:
+            assert torch.equal(wanted[i], targets[i])
+            continue
+        n_joined += 1
+        assert len(changes) == 1
+        assert 9 <= changes[0] <= 19
+        assert wanted[i].tolist() == [0, 0, 0, 1]
+        assert not torch.equal(targets[i], targets[int(last) - 1])
+    assert 10 < n_joined < 40
 
 
 def test_a_mixture_holds_both_sounds_and_both_labels() -> None:

@@ -58,6 +58,55 @@ class ResidualTagger(nn.Module):
         return self.classify(embedding), functional.normalize(embedding, dim=1)
 
 
+class FrameTagger(ResidualTagger):
+    """Residual tagger that says when, too, and hears changes apart from colour.
+
+    Beside log-mel it sees log-mel less its mean over time: what a room or a microphone does to every frame alike is
+    gone there. A linear layer of its own scores each step of the last maps. The embedding is the positive part that the
+    labels are told from, each number less its mean and by its deviation over the training data.
+
+    Parameters as for ``ResidualTagger``.
+
+    Attributes
+    ----------
+    frames_per_step : int
+        Frames of log-mel to one step.
+    """
+
+    def __init__(
+        self,
+        n_labels: int,
+        channels: tuple[int, ...] = (24, 32, 64, 128),
+        embedding_size: int = 128,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__(n_labels, channels, embedding_size, dropout)
+        self.stem = nn.Sequential(_convolution(2, channels[0], stride=2), nn.ReLU())
+        self.standardise = nn.BatchNorm1d(embedding_size, affine=False)
+        self.frames_per_step = 2 ** len(channels)
+        self.classify_steps = nn.Linear(channels[-1], n_labels)
+
+    def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        """Return logits, embedding, and the logits of each step.
+
+        Parameters
+        ----------
+        log_mel : Tensor, shape (batch, n_frames, n_mels)
+
+        Returns
+        -------
+        logits : Tensor, shape (batch, n_labels)
+        embedding : Tensor, shape (batch, embedding_size)
+            Rows of length one.
+        steps : Tensor, shape (batch, ceil(n_frames / frames_per_step), n_labels)
+        """
+        seen = torch.stack([log_mel, log_mel - log_mel.mean(dim=1, keepdim=True)], dim=1)
+        over_time = self.blocks(self.stem(seen)).mean(dim=3)
+        hidden = self.embed(over_time.mean(dim=2) + over_time.amax(dim=2))
+        embedding = functional.normalize(self.standardise(torch.relu(hidden).float()), dim=1)
+        return self.classify(hidden), embedding, self.classify_steps(over_time.transpose(1, 2))
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions that halve both axes, added to a 1x1 convolution of the input."""
 

@@ -18,7 +18,7 @@ from tests.training import trees
 from tests.training.checkpoints import ast_folder, beats_checkpoint
 from training.losses.angular import angular_distance_distribution, focal, soft_angular_distance_distribution
 from training.recipes.angular import Config, batch_loss, mixed, train, with_statistics
-from training.recipes.angular.corpora import Fold, check_labels, load_corpus, speaker_folds
+from training.recipes.angular.corpora import Fold, check_labels, load_corpus
 from training.recipes.angular.encoders import front_end
 from training.recipes.angular.schedules import PUBLISHED, learning_rate, optimiser
 from training.run import Run
@@ -182,14 +182,6 @@ def test_published_schedules():
     words = Config(encoder="beats", corpus="keywords", **PUBLISHED["beats", "keywords"])
     assert {learning_rate(step, 10, words) for step in range(50, 300)} == {1e-4}
     assert (words.mixup, words.objective, words.batch_size, words.epochs) == (0.5, "bce", 16, 30)
-
-
-def test_a_speaker_is_in_one_fold_and_folds_are_alike():
-    sources = ["a"] * 10 + ["b"] * 6 + ["c"] * 5 + ["d"] * 4 + ["e"] * 3
-    folds = speaker_folds(sources, 2)
-    assert all(len({f for f, s in zip(folds, sources, strict=True) if s == name}) == 1 for name in "abcde")
-    assert sorted(folds.count(fold) for fold in (0, 1)) == [14, 14]  # 10 + 4 and 6 + 5 + 3
-    assert folds == speaker_folds(sources, 2)
 
 
 def test_a_label_that_one_fold_alone_has_is_refused():

@@ -15,8 +15,11 @@ from engine import Tagger
 from engine.errors import ConfigError
 from tests.training import trees
 from training.features import MelPower
-from training.recipes.esc10 import LABELS, Config, augmented, front_end, learning_rate, train
+from training.recipes.esc10 import LABELS, Config, train
 from training.run import Run
+from training.taggers.augmented import augmented
+from training.taggers.examples import front_end
+from training.taggers.fit import learning_rate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,6 @@ fsdd
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ import numpy as np
 from engine.audio import load
 from engine.errors import ConfigError
 from training.datasets.esc50 import CITATION, authors, load_esc50
+from training.datasets.folds import speaker_folds
 from training.datasets.fsdd import load_fsdd
 from training.datasets.iemocap import load_iemocap
 from training.datasets.speech_commands import load_speech_commands
@@ -119,20 +119,6 @@ def check_labels(labels: Sequence[str], truth: NDArray[np.int64], fold: Fold) ->
         raise ConfigError(
             f"expected every label of fold {fold.name} in the others too, got {unlearnt} in it alone; take fewer folds"
         )
-
-
-def speaker_folds(sources: Sequence[str], n_folds: int) -> list[int]:
-    """Return a fold for each clip: all clips of a source in one, the folds of about the same size.
-
-    The sources, the largest first and equal ones by name, go to the smallest fold: the same division in every run.
-    """
-    counts = Counter(sources)
-    sizes = [0] * n_folds
-    chosen = {}
-    for source in sorted(counts, key=lambda name: (-counts[name], name)):
-        chosen[source] = sizes.index(min(sizes))
-        sizes[chosen[source]] += counts[source]
-    return [chosen[source] for source in sources]
 
 
 def _keyword_folds(records: Sequence[Record], n_folds: int) -> tuple[Fold, ...]:

@@ -1,0 +1,110 @@
+"""One model per seed and fold, each exported and examined on the clips that it has not seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+
+from training.evaluate import evaluate
+from training.export import export
+from training.taggers.calibration import calibrate
+from training.taggers.figures import pooled
+from training.taggers.fit import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from engine import FrontendConfig, ModelCard
+    from training.datasets.record import Record
+    from training.run import Run
+    from training.taggers.config import TaggerConfig
+    from training.taggers.examples import Examples
+    from training.taggers.fit import Fitted
+
+    # The card of a model trained on these records.
+    Describe: TypeAlias = Callable[[Sequence[Record], FrontendConfig], ModelCard]
+    # What else is measured of a model, as plain values, given the clips that it has seen and those that it has not.
+    Examine: TypeAlias = Callable[[Path, Sequence[Record], Sequence[Record]], dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Clips of one label each, in folds.
+
+    Attributes
+    ----------
+    labels : tuple of str
+    records : tuple of Record
+    folds : ndarray, shape (n_clips,), int64
+        No source is in two of them.
+    clips : Examples
+    others : Examples or None
+        Sounds of no label; where there are none, the clips of a label may serve.
+    background : str
+        The label whose clips are noise, to be laid under others; none where it is empty.
+    """
+
+    labels: tuple[str, ...]
+    records: tuple[Record, ...]
+    folds: NDArray[np.int64]
+    clips: Examples
+    others: Examples | None = None
+    background: str = ""
+
+    def beside(self, rows: NDArray[np.int64]) -> Examples | None:
+        """Return what may sound beside these clips: sounds of no label, or those of them that are background."""
+        if not self.background:
+            return self.others
+        column = self.labels.index(self.background)
+        chosen = torch.from_numpy(rows)
+        return self.clips[chosen[self.clips.targets[chosen, column] > 0]]
+
+    def rows(self, fold: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return which clips are learnt from and which are scored when ``fold`` is left out."""
+        return np.flatnonzero(self.folds != fold), np.flatnonzero(self.folds == fold)
+
+
+def cross_validate(
+    corpus: Corpus, frontend: FrontendConfig, config: TaggerConfig, describe: Describe, examine: Examine, run: Run
+) -> dict[str, Any]:
+    """Return the state of ``run`` with every job done, from where it was interrupted.
+
+    Under "done" stands for each job what its model gives the clips of its fold, through ``engine.Tagger``, and what
+    ``examine`` says. Models are ``seedS-foldF.onnx`` in the run's folder.
+    """
+    state: dict[str, Any] = run.load() or {"done": {}}
+    for seed in config.seeds:
+        for fold in sorted(set(corpus.folds.tolist())):
+            job = f"seed{seed}-fold{fold}"
+            if job in state["done"]:
+                continue
+            seen, unseen = ([corpus.records[i] for i in rows] for rows in corpus.rows(fold))
+            rows = corpus.rows(fold)[0]
+            clips, beside = corpus.clips[torch.from_numpy(rows)], corpus.beside(rows)
+            made = fit(clips, beside, frontend, config, seeds=(seed, fold), job=job, run=run, state=state)
+            path = run.folder / f"{job}.onnx"
+            export(made.network, describe(seen, made.frontend), path)
+            result = evaluate(path, unseen)
+            done = {"scores": result.scores.tolist(), "truth": result.truth.tolist(), "ms_per_clip": result.ms_per_clip}
+            run.log(job=job, accuracy=result.to_dict()["accuracy"])
+            state = {"done": state["done"] | {job: done | examine(path, seen, unseen)}}
+            run.save(state)
+    return state
+
+
+def final_fit(
+    corpus: Corpus, frontend: FrontendConfig, config: TaggerConfig, run: Run, state: Mapping[str, Any]
+) -> Fitted:
+    """Return a network fitted to every clip, its logits calibrated by the cross-validation's scores."""
+    beside = corpus.beside(np.arange(len(corpus.records)))
+    seeds = (config.seeds[0], 0)
+    made = fit(corpus.clips, beside, frontend, config, seeds=seeds, job="final", run=run, state=state)
+    calibration = calibrate(*pooled(state["done"]), softmax=config.score == "softmax")
+    calibration.into(made.network.classify[-1])  # type: ignore[union-attr, index]
+    return made

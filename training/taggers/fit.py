@@ -1,0 +1,150 @@
+"""One network fitted to examples, with its front end: resumable, and the same bits again from the same seeds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from training import augment
+from training.averaging import exponential_average
+from training.features import band_statistics, window_steps
+from training.losses.embedding import embedding_loss
+from training.networks.residual import FrameTagger
+from training.taggers.augmented import augmented, per_step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from engine import FrontendConfig
+    from training.run import Run
+    from training.taggers.augmented import Batch
+    from training.taggers.config import TaggerConfig
+    from training.taggers.examples import Examples
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A network with averaged weights, and the front end with the statistics of its examples."""
+
+    network: nn.Module
+    frontend: FrontendConfig
+
+
+def fit(
+    clips: Examples,
+    others: Examples | None,
+    frontend: FrontendConfig,
+    config: TaggerConfig,
+    *,
+    seeds: tuple[int, int],
+    job: str,
+    run: Run,
+    state: Mapping[str, Any],
+) -> Fitted:
+    """Train one network, or go on with it.
+
+    Parameters
+    ----------
+    clips : Examples
+    others : Examples or None
+        Sounds of no label, ``other_share`` of which are drawn beside each batch.
+    frontend : FrontendConfig
+        Without statistics.
+    config : TaggerConfig
+    seeds : tuple of int
+        Of everything that is drawn.
+    job : str
+        The name of this network in log and checkpoint.
+    run : Run
+    state : mapping
+        Of the run; the network's own part of it is under its job.
+    """
+    frontend = band_statistics(clips.features, frontend)
+    torch.manual_seed(draw(*seeds, 0))
+    network = FrameTagger(clips.targets.shape[1], config.channels, config.embedding_size, config.dropout)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
+    average = exponential_average(network, config.average_decay)
+    optimizer = torch.optim.AdamW(decayed(network, config.weight_decay), lr=config.learning_rate, fused=True)
+    parts: dict[str, Any] = {"network": network, "average": average, "optimizer": optimizer}
+    first_epoch = 0
+    if saved := state.get(job):
+        first_epoch = saved["epochs"]
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+
+    n_batches = max(1, len(clips) // config.batch_size)
+    for epoch in run.bar(range(first_epoch, config.epochs), job):
+        # One seed per epoch, so that nothing of the generators' state needs saving.
+        generator = torch.Generator().manual_seed(draw(*seeds, 2 * epoch + 1))
+        torch.manual_seed(draw(*seeds, 2 * epoch + 2))  # dropout
+        losses = []
+        for i, rows in enumerate(torch.randperm(len(clips), generator=generator).tensor_split(n_batches)):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(epoch * n_batches + i, config.epochs * n_batches, config)
+            batch = augmented(clips[rows], others, config, generator)
+            log_mel = augment.mix_styles(window_steps(batch.power, frontend), config.style_share, generator)
+            log_mel = augment.mask(log_mel, 1, config.mask_frames, config.mask_mels, generator)
+            loss = total_loss(network, log_mel, batch, config)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            average.update_parameters(network)
+            losses.append(loss.item())
+        run.log(job=job, epoch=epoch, loss=sum(losses) / len(losses))
+        if (epoch + 1) % config.checkpoint_every == 0:
+            run.save({**state, job: {"epochs": epoch + 1} | {name: part.state_dict() for name, part in parts.items()}})
+    return Fitted(average.module, frontend)
+
+
+def total_loss(network: nn.Module, log_mel: Tensor, batch: Batch, config: TaggerConfig) -> Tensor:
+    """Return the loss of a batch: of its labels, of its embeddings and of its steps."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
+        logits, embedding, steps = network(log_mel)
+    loss = label_loss(logits, batch.targets, config).sum() / len(logits)
+    loss = loss + config.embedding_weight * embedding_loss(config.embedding_loss, embedding, batch.targets)
+    if config.step_weight:
+        each = label_loss(steps, per_step(batch.active, network.frames_per_step), config)  # type: ignore[arg-type]
+        loss = loss + config.step_weight * each.sum() / (each.shape[0] * each.shape[1])
+    return loss
+
+
+def label_loss(logits: Tensor, targets: Tensor, config: TaggerConfig) -> Tensor:
+    """Return the cross entropy of each label, targets smoothed towards one in ``n_labels``.
+
+    Of sigmoids it is that of each label's presence; of a softmax the labels' parts of that of the whole, where targets
+    without any label are spread evenly.
+    """
+    n_labels = targets.shape[-1]
+    if config.score == "softmax":
+        total = targets.sum(dim=-1, keepdim=True)
+        targets = torch.where(total > 0, targets / total.clamp_min(1), 1 / n_labels)
+    smooth = targets * (1 - config.label_smoothing) + config.label_smoothing / n_labels
+    if config.score == "softmax":
+        return -smooth * logits.float().log_softmax(dim=-1)
+    return functional.binary_cross_entropy_with_logits(logits.float(), smooth, reduction="none")
+
+
+def decayed(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return the optimiser's parameter groups: matrices and kernels decay, vectors do not."""
+    matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    vectors = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def learning_rate(step: int, n_steps: int, config: TaggerConfig) -> float:
+    """Return the learning rate of a step: a linear rise, times half a cosine wave down to zero."""
+    rise = min(1.0, (step + 1) / config.warmup_steps)
+    return config.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / n_steps))
+
+
+def draw(*seeds: int) -> int:
+    """Return one well-mixed seed from several small numbers."""
+    return int(np.random.SeedSequence(seeds).generate_state(1)[0])
