@@ -16,8 +16,8 @@ yamnet          the TensorFlow Lite file as ``python -m training convert yamnet`
 statistics      mean and deviation of each band of YAMNet's log-mel spectrogram: what needs no training
 
 Clips are compared by the cosine of their embeddings, the mean over their windows. mAP is the mean over queries of
-scikit-learn's average precision; P@1 the share whose nearest clip is of their class. Intervals are the 2.5 and 97.5
-percentiles of 1,000 draws of sources (speakers) with replacement.
+the average precision without interpolation; P@1 the share whose nearest clip is of their class. Intervals are the 2.5
+and 97.5 percentiles of 1,000 draws of sources (speakers) with replacement.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from benchmarks import report
 from engine import Embedder, LogMel
@@ -42,6 +41,7 @@ from engine.distance import pairwise
 from engine.frontend import preset
 from engine.labels import read_labels
 from training.convert import convert
+from training.metrics import retrieval_precisions
 from training.run import commit
 
 if TYPE_CHECKING:
@@ -121,18 +121,14 @@ def answers(
     kinds = np.array([sound.kind for sound in sounds])
     sources = np.array([sound.source for sound in sounds])
     folds = np.array([sound.fold for sound in sounds])
-    distances = pairwise(vectors[list(queries)], vectors, "cosine")
-    found = {}
-    for query, distance in zip(queries, distances, strict=True):
-        searched = sources != sources[query]
-        if other_folds:
-            searched &= folds != folds[query]
-        alike = kinds[searched] == kinds[query]
-        if alike.any():
-            nearest = int(np.argmin(distance[searched]))
-            precision = average_precision_score(alike, -distance[searched])
-            found[query] = (float(precision), bool(alike[nearest]))
-    return found
+    asking = list(queries)
+    searched = sources != sources[asking, np.newaxis]
+    if other_folds:
+        searched &= folds != folds[asking, np.newaxis]
+    alike = kinds == kinds[asking, np.newaxis]
+    precisions, first = retrieval_precisions(pairwise(vectors[asking], vectors, "cosine"), alike, searched)
+    answered = zip(asking, precisions.tolist(), first.tolist(), strict=True)
+    return {query: (precision, bool(hit)) for query, precision, hit in answered if not np.isnan(precision)}
 
 
 def summary(found: dict[int, tuple[float, bool]], sounds: Sequence[Sound]) -> dict[str, Any]:

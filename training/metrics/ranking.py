@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from training.metrics.precision_recall import average_precision
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -96,3 +98,36 @@ def precision_at(k: int, scores: ArrayLike, relevant: ArrayLike) -> float:
     free = k - above.sum(axis=1)
     hits = (above & wanted).sum(axis=1) + free * (level & wanted).sum(axis=1) / level.sum(axis=1)
     return float((hits / k).mean())
+
+
+def retrieval_precisions(
+    distances: ArrayLike, relevant: ArrayLike, searched: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the average precision of each query, and 1 where the nearest item is relevant, else 0.
+
+    Both are NaN for a query without a relevant item among those searched. Average precision is without interpolation,
+    equal distances one point of the curve; of equally near items the first is the nearest.
+
+    Parameters
+    ----------
+    distances : array_like, shape (n_queries, n_items)
+        Lower is nearer.
+    relevant, searched : array_like of bool, shape (n_queries, n_items)
+        Which items a query asks for, and which it searches.
+
+    Returns
+    -------
+    tuple of ndarray, each of shape (n_queries,)
+    """
+    values, wanted, there = np.asarray(distances, np.float64), np.asarray(relevant, bool), np.asarray(searched, bool)
+    if values.ndim != 2 or wanted.shape != values.shape or there.shape != values.shape or np.isnan(values).any():
+        raise ValueError(
+            "expected distances without NaN, relevant and searched (n_queries, n_items), got "
+            f"{values.shape}, {wanted.shape} and {there.shape}"
+        )
+    precisions, first = np.full(len(values), np.nan), np.full(len(values), np.nan)
+    for query in np.flatnonzero((wanted & there).any(axis=1)):
+        distance, alike = values[query, there[query]], wanted[query, there[query]]
+        precisions[query] = average_precision(-distance, alike)
+        first[query] = alike[np.argmin(distance)]
+    return precisions, first
