@@ -60,6 +60,7 @@ class Config(TaggerConfig):
     outside: str = ""  # folder of recordings that have none of the labels, training/examine/outside.py; none without it
     step_weight: float = 1.0
     other_share: float = 0.2
+    epochs: int = 100
 
 
 def train(data: Path, run: Run, config: Config) -> None:

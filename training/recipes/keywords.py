@@ -58,29 +58,32 @@ N_FOLDS = 5
 class Config(TaggerConfig):
     """Every number of the recipe; the defaults are those of the shipped model."""
 
-    sample_rate: int = 16_000
-    f_max: float = 7_800.0
-    hop_s: float = 0.0125
-    window_s: float = 1.0
     outside: str = ""  # folder of recordings that have none of the words, training/examine/outside.py; none without it
     live_hop_s: float = 0.5  # from one window to the next in the exported model
+
+    sample_rate: int = 16_000
+    f_max: float = 7_800.0
+    hop_s: float = 0.016
+    window_s: float = 1.0
     score: str = "softmax"
     label_smoothing: float = 0.1
-    epochs: int = 40
-    batch_size: int = 64
+    epochs: int = 30
     warmup_steps: int = 100
 
     crop_s: float = 1.0
-    max_stretch: float = 1.2
+    max_stretch: float = 1.15
     part_share: float = 0.0
     inaudible_db: float = 80.0  # a word cut off by the window's edge is still that word, as the data set has it
-    mix_share: float = 0.0
-    under_share: float = 0.4  # recordings of noise under the words
+    equaliser_db: float = 4.0
     joined_share: float = 0.1
     joined_label: int = CLASSES.index(UNKNOWN)
+    mix_share: float = 0.0
+    under_share: float = 0.2  # recordings of noise under the words
+    noise_share: float = 0.15
     band_share: float = 0.1
     lowest_band: int = 44  # about 4 kHz
-    mask_frames: int = 12
+    style_share: float = 0.2
+    mask_frames: int = 8
     mask_mels: int = 8
 
 
