@@ -82,18 +82,49 @@ def score_scene(heard: Clip, scene: Scene, settings: Settings) -> dict[str, dict
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """The counts of one scene under every setting that is tried.
+    """The counts of one scene under every setting that is tried: all that the choice and the figures need of it.
 
     Attributes
     ----------
     labels : tuple of str
-        Those that the scene scores.
+        Those that the scene scores, in the model's order.
     counts : mapping
         By (merge gap, shortest duration), then by threshold from the highest on, what ``score_scene`` gives.
     """
 
     labels: tuple[str, ...]
     counts: Mapping[tuple[float, float], Mapping[float, Mapping[str, Mapping[str, Counts]]]]
+
+    def at(self, settings: Settings) -> dict[str, dict[str, Counts]]:
+        """Return what ``score_scene`` gives for settings among those that were tried, a threshold for each label."""
+        assert settings.thresholds is not None
+        made: dict[str, dict[str, Counts]] = {}
+        for label, threshold in settings.thresholds.items():
+            tried = self.counts[settings.merge_gap_s, settings.min_duration_s][threshold]
+            for kind, of_labels in tried.items():
+                made.setdefault(kind, {}).update({label: of_labels[label]} if label in of_labels else {})
+        return made
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; ``from_dict`` reads them back."""
+        rows = [
+            [*pair, threshold, kind, label, count.hits, count.estimated, count.true]
+            for pair, of_thresholds in self.counts.items()
+            for threshold, of_kinds in of_thresholds.items()
+            for kind, of_labels in of_kinds.items()
+            for label, count in of_labels.items()
+        ]
+        return {"labels": list(self.labels), "counts": rows}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Trials:
+        """Return what ``to_dict`` gave."""
+        kinds = ("onset", "onset_offset", "segment")
+        counts: dict[tuple[float, float], dict[float, dict[str, dict[str, Counts]]]] = {}
+        for gap_s, shortest_s, threshold, kind, label, *count in values["counts"]:
+            of_kinds = counts.setdefault((gap_s, shortest_s), {}).setdefault(threshold, {name: {} for name in kinds})
+            of_kinds[kind][label] = Counts(*count)
+        return cls(tuple(values["labels"]), counts)
 
 
 def try_settings(heard: Clip, scene: Scene) -> Trials:
@@ -141,17 +172,28 @@ def choose_settings(trials: Sequence[Trials]) -> Settings:
     return best[1]
 
 
-def cross_fitted(heard: Mapping[int, Clip], scenes: Mapping[int, Scene]) -> dict[int, Settings]:
+def cross_fitted(trials: Mapping[int, Trials]) -> dict[int, Settings]:
     """Return for each fold the settings that suit the scenes of all the others.
 
     Parameters
     ----------
-    heard : mapping of int to Clip
-        Of each fold's scene, by the model that was not trained on that fold.
-    scenes : mapping of int to Scene
+    trials : mapping of int to Trials
+        Of each fold's scene, heard by the model that was not trained on that fold.
     """
-    trials = {fold: try_settings(clip, scenes[fold]) for fold, clip in heard.items()}
     return {fold: choose_settings([trials[other] for other in trials if other != fold]) for fold in trials}
+
+
+def detection(trials: Mapping[int, Trials]) -> dict[str, Any]:
+    """Return the figures of all folds' scenes together, each with the settings of the others, and these settings.
+
+    Parameters
+    ----------
+    trials : mapping of int to Trials
+        As for ``cross_fitted``; two folds or more.
+    """
+    settings = cross_fitted(trials)
+    made = figures(pooled([trials[fold].at(settings[fold]) for fold in trials]))
+    return made | {"settings": {str(fold): chosen.to_dict() for fold, chosen in settings.items()}}
 
 
 def pooled(counts: Sequence[Mapping[str, Mapping[str, Counts]]]) -> dict[str, dict[str, Counts]]:

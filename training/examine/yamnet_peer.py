@@ -22,15 +22,17 @@ from engine.labels import read_labels
 from engine.results import Clip, Labelling, Window
 from training.convert import convert
 from training.datasets.mixing import heard
+from training.examine.detection import try_settings
 from training.examine.scenes import pink_noise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from training.datasets.record import Record
+    from training.examine.detection import Trials
     from training.examine.scenes import Scene
 
 MIDDLE_S = 0.24  # of a window, left and right of it 0.24 s are cut
@@ -163,6 +165,31 @@ def fit_head(known: Examples, chosen: Sequence[int]) -> Head:
         weights.append(model.coef_[0] / deviation)
         biases.append(model.intercept_[0] - weights[-1] @ mean)
     return Head(named, np.stack(weights), np.array(biases))
+
+
+def peer_trials(
+    yamnet: Path, known: Examples, records: Sequence[Record], scenes: Mapping[int, Scene]
+) -> dict[str, dict[int, Trials]]:
+    """Return what both peers, "classes" and "head", make of each fold's scene: what ``detection`` takes.
+
+    Parameters
+    ----------
+    yamnet : Path
+        As ``convert_yamnet`` writes it.
+    known : Examples
+        What ``examples`` gives for the records.
+    records : sequence of Record
+        With folds; the head that hears a fold's scene learns from the others.
+    scenes : mapping of int to Scene
+        Of each fold, made of its clips.
+    """
+    trials: dict[str, dict[int, Trials]] = {"classes": {}, "head": {}}
+    for fold, scene in scenes.items():
+        clip = listen(yamnet, scene)
+        head = fit_head(known, [i for i, record in enumerate(records) if record.fold != fold])
+        trials["classes"][fold] = try_settings(by_classes(clip), scene)
+        trials["head"][fold] = try_settings(head(clip), scene)
+    return trials
 
 
 def _relabelled(clip: Clip, labels: tuple[str, ...], scores: Callable[[Window], NDArray[Any]]) -> Clip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,10 @@ from engine.results import Clip, Frames, Labelling, Window
 from tests.training.cards import small_card, small_network
 from training.examine.detection import (
     Settings,
+    Trials,
     choose_settings,
     cross_fitted,
+    detection,
     figures,
     listen,
     pooled,
@@ -80,10 +83,25 @@ def test_a_folds_own_scene_has_no_say_in_its_settings() -> None:
         2: heard({"bark": 0.3, "rain": 0.5}),
         3: heard({"bark": 0.3, "rain": 0.5}),
     }
-    settings = cross_fitted(clips, dict.fromkeys(clips, scene()))
+    trials = {fold: try_settings(clip, scene()) for fold, clip in clips.items()}
+    settings = cross_fitted(trials)
     assert settings[1].thresholds == {"bark": 0.3, "rain": 0.5}
-    changed = cross_fitted({**clips, 1: heard({"bark": 0.06, "rain": 0.06})}, dict.fromkeys(clips, scene()))
-    assert changed[1] == settings[1]
+    other = try_settings(heard({"bark": 0.06, "rain": 0.06}), scene())
+    assert cross_fitted({**trials, 1: other})[1] == settings[1]
+    found = detection(trials)
+    assert found["settings"]["1"] == settings[1].to_dict()
+    by_hand = [score_scene(clips[fold], scene(), settings[fold]) for fold in clips]
+    assert {kind: found[kind] for kind in ("onset", "onset_offset", "segment")} == figures(pooled(by_hand))
+
+
+def test_trials_come_back_from_plain_values() -> None:
+    trials = try_settings(heard({"bark": 0.35, "rain": 0.97}), scene(("bark",)))
+    again = Trials.from_dict(json.loads(json.dumps(trials.to_dict())))
+    assert again.labels == trials.labels == ("bark",)
+    settings = Settings({"bark": 0.3}, 0.5, 0.3)
+    expected = score_scene(heard({"bark": 0.35, "rain": 0.97}), scene(("bark",)), settings)
+    assert again.at(settings) == trials.at(settings) == expected
+    assert choose_settings([again]) == choose_settings([trials])
 
 
 def test_a_scene_is_heard_as_the_tagger_hears_it(tmp_path: Path) -> None:
