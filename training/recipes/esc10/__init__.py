@@ -7,6 +7,7 @@ first part in its card. The embedder is the same network without its scores.
 
     python -m training run esc10 --data DIR --run runs/esc10 --words=DIR --outside=DIR
     python -m training run esc10 --data DIR --run runs/trial --epochs=40 --seeds=0 --final=false
+    python -m training esc10 examine runs/esc10 --yamnet DIR --page models/esc10.md
 
 DIR is the ESC-50 download or the development part of ESC-10 (``training/datasets/esc50.py``); ``--words`` names Speech
 Commands, of whose words speech is made that the tagger must not be sure of; ``--outside`` names recordings of anything
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from engine import FrontendConfig
     from training.datasets.record import Record
+    from training.examine.outside import Outside
     from training.taggers.cross_validation import Examine
     from training.taggers.examples import Examples
 
@@ -116,9 +118,16 @@ def others(frontend: FrontendConfig, config: Config) -> Examples | None:
     return examples(made, None, len(LABELS))
 
 
+def other_recordings(config: Config) -> list[Outside]:
+    """Return the recordings that have none of the labels: those of the configuration's folder, words and formulas."""
+    if not config.outside:
+        return []
+    return [*recordings(Path(config.outside)), *formulas()]
+
+
 def examined(config: Config) -> Examine:
     """Return what measures each fold's model beside its scores."""
-    outside = [*recordings(Path(config.outside)), *formulas()] if config.outside else []
+    outside = other_recordings(config)
 
     def examine(model: Path, seen: Sequence[Record], unseen: Sequence[Record]) -> dict[str, Any]:  # noqa: ARG001
         return {"outside": hear(model, outside).to_dict()} if outside else {}
@@ -172,3 +181,10 @@ def as_embedder(card: ModelCard) -> ModelCard:
         thresholds={},
         threshold_method="",
     )
+
+
+def command(arguments: Sequence[str]) -> int:
+    """``python -m training esc10 examine``: measure a finished run's models for their page."""
+    from training.recipes.esc10.examine import main
+
+    return main(arguments)

@@ -7,6 +7,7 @@ figures of the first part in its card.
 
     python -m training run keywords --data DIR --run runs/keywords
     python -m training run keywords --data DIR --run runs/trial --epochs=20 --seeds=0 --final=false
+    python -m training keywords examine runs/keywords --page models/keywords.md
 
 DIR is the development part of Speech Commands (``training/datasets/speech_commands.py``), which is the published test
 set of twelve classes, not the training set of 35 words. The run writes ``metrics.json``, ``seedS-foldF.onnx`` and
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from engine import FrontendConfig
     from training.datasets.record import Record
+    from training.examine.outside import Outside
     from training.taggers.cross_validation import Examine
 
 SILENCE, UNKNOWN = "silence", "unknown"
@@ -121,9 +123,14 @@ def load(data: Path, frontend: FrontendConfig, cache: Path) -> Corpus:
     )
 
 
+def other_recordings(config: Config) -> list[Outside]:
+    """Return the recordings that have none of the words: those of the configuration's folder, and formulas."""
+    return [*recordings(Path(config.outside)), *formulas()] if config.outside else []
+
+
 def examined(config: Config) -> Examine:
     """Return what measures each fold's model beside its scores."""
-    outside = [*recordings(Path(config.outside)), *formulas()] if config.outside else []
+    outside = other_recordings(config)
 
     def examine(model: Path, seen: Sequence[Record], unseen: Sequence[Record]) -> dict[str, Any]:  # noqa: ARG001
         return {"outside": hear(model, outside).to_dict()} if outside else {}
@@ -160,3 +167,10 @@ def describe(records: Sequence[Record], frontend: FrontendConfig, *, config: Con
         attribution="Trained on Speech Commands v0.02, Google, CC BY 4.0",
         commit=commit(),
     )
+
+
+def command(arguments: Sequence[str]) -> int:
+    """``python -m training keywords examine``: measure a finished run's models for their page."""
+    from training.recipes.keywords.examine import main
+
+    return main(arguments)
