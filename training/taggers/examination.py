@@ -143,18 +143,19 @@ def _variant(path: Path, variant: str, calibration: Path, folder: Path) -> Path:
     return convert_model(path, variant, folder / path.stem, recordings, overwrite=True).path
 
 
-def tables(metrics: Mapping[str, Any], examined: Mapping[str, Any], thresholds: Mapping[str, float]) -> dict[str, str]:
+def tables(run: Path, examined: Mapping[str, Any], thresholds: Mapping[str, float]) -> dict[str, str]:
     """Return the tables of a model's page that every tagger has.
 
     Parameters
     ----------
-    metrics : mapping
-        Of the run.
+    run : Path
+        A finished run.
     examined : mapping
         What ``examine`` gave.
     thresholds : mapping
         Of the shipped model's card.
     """
+    metrics = json.loads((run / "metrics.json").read_text())
     chosen = metrics["thresholds"]
     return {
         "accuracy": accuracy_table(metrics),

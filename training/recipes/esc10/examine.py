@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     found["events"] = events(options.run, corpus, options.yamnet)
     examination.keep(options.run, found)
     with Tagger(options.run / "esc10.onnx", device="cpu", threads=1) as tagger:
-        tables = examination.tables(tagger.card.metrics, found, tagger.card.thresholds)
+        tables = examination.tables(options.run, found, tagger.card.thresholds)
     over_noise = {name: found["events"][f"{name}, over noise"] for name in (OURS, *PEERS)}
     tables |= {"events": detection_table(found["events"]), "events-by-label": labels_table(over_noise)}
     if options.page is not None:

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     examination.keep(options.run, found)
     with Tagger(options.run / "keywords.onnx", device="cpu", threads=1) as tagger:
-        tables = examination.tables(tagger.card.metrics, found, tagger.card.thresholds)
+        tables = examination.tables(options.run, found, tagger.card.thresholds)
     if options.page is not None:
         examination.write(options.page, tables)
     print("\n\n".join(f"{name}\n\n{table}" for name, table in tables.items()))
