@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from engine.labels import read_labels
 from engine.results import Clip, Labelling, Window
@@ -57,6 +60,11 @@ def test_a_head_learns_from_the_chosen_records_alone() -> None:
         [False, True],
         [False, False],
     ]
+    for column, label in enumerate(head.labels):
+        peer = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+        peer.fit(rows[:60], np.array(labels[:60]) == label)
+        found = [window.scores[column] for window in made.windows]
+        assert found == pytest.approx(peer.predict_proba(embeddings)[:, 1], abs=1e-4)
 
 
 def test_yamnet_hears_clips_with_the_engine(shared_data: Path, tmp_path: Path) -> None:
