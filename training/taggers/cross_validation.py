@@ -108,3 +108,20 @@ def final_fit(
     calibration = calibrate(*pooled(state["done"]), softmax=config.score == "softmax")
     calibration.into(made.network.classify[-1])  # type: ignore[union-attr, index]
     return made
+
+
+def models_of(run: Path, corpus: Corpus) -> dict[str, tuple[Path, list[Record], list[Record]]]:
+    """Return for each job ``seedS-foldF`` of a run its model, the clips that it has seen and those that it has not."""
+    found = {}
+    for path in sorted(run.glob("seed*-fold*.onnx")):
+        fold = int(path.stem.split("-fold")[1])
+        seen, unseen = ([corpus.records[i] for i in rows] for rows in corpus.rows(fold))
+        found[path.stem] = (path, seen, unseen)
+    return found
+
+
+def first_seed(run: Path, corpus: Corpus) -> dict[str, tuple[Path, list[Record], list[Record]]]:
+    """Return those of ``models_of`` that have the first seed."""
+    models = models_of(run, corpus)
+    seed = min(models).split("-")[0]
+    return {job: parts for job, parts in models.items() if job.split("-")[0] == seed}

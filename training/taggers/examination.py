@@ -23,6 +23,7 @@ from training.examine.retrieval import retrieval
 from training.examine.robustness import changes, over_folds, robustness
 from training.examine.speed import speed
 from training.metrics import accuracy, confusion_matrix
+from training.taggers.cross_validation import first_seed, models_of
 from training.taggers.figures import over_seeds
 
 if TYPE_CHECKING:
@@ -33,23 +34,6 @@ if TYPE_CHECKING:
     from training.taggers.cross_validation import Corpus
 
 VARIANTS = ("float32", "int8", "waveform")
-
-
-def models_of(run: Path, corpus: Corpus) -> dict[str, tuple[Path, list[Record], list[Record]]]:
-    """Return for each job ``seedS-foldF`` of a run its model, the clips that it has seen and those that it has not."""
-    found = {}
-    for path in sorted(run.glob("seed*-fold*.onnx")):
-        fold = int(path.stem.split("-fold")[1])
-        seen, unseen = ([corpus.records[i] for i in rows] for rows in corpus.rows(fold))
-        found[path.stem] = (path, seen, unseen)
-    return found
-
-
-def first_seed(run: Path, corpus: Corpus) -> dict[str, tuple[Path, list[Record], list[Record]]]:
-    """Return those of ``models_of`` that have the first seed."""
-    models = models_of(run, corpus)
-    seed = min(models).split("-")[0]
-    return {job: parts for job, parts in models.items() if job.split("-")[0] == seed}
 
 
 def examine(

@@ -32,18 +32,22 @@ from engine.card import ModelCard, ModelInput, ModelOutput, ModelOutputs
 from engine.errors import ConfigError
 from training.datasets.esc50 import CITATION, ESC10, authors, load_esc50
 from training.datasets.speech_commands import load_speech_commands
+from training.examine.detection import choose_settings, listen, try_settings
 from training.examine.outside import formulas, hear, recordings
+from training.examine.scenes import make_scene
 from training.export import export
 from training.features import mel_power
 from training.run import Run, commit
 from training.taggers.config import TaggerConfig
-from training.taggers.cross_validation import Corpus, cross_validate, final_fit
+from training.taggers.cross_validation import Corpus, cross_validate, final_fit, first_seed
 from training.taggers.examples import examples, front_end
 from training.taggers.figures import CrossValidated
 from training.taggers.others import other_sounds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from torch import nn
 
     from engine import FrontendConfig
     from training.datasets.record import Record
@@ -61,6 +65,7 @@ class Config(TaggerConfig):
     words: str = ""  # folder of Speech Commands, for speech among the sounds of no label; none without it
     outside: str = ""  # folder of recordings that have none of the labels, training/examine/outside.py; none without it
     step_weight: float = 1.0
+    scene_s: float = 600.0  # of the scenes that the steps' thresholds are matched on; 0 leaves the steps as they are
     other_share: float = 0.2
     epochs: int = 100
 
@@ -77,6 +82,8 @@ def train(data: Path, run: Run, config: Config) -> None:
     if config.final:
         made = final_fit(corpus, frontend, config, run, state)
         card = found.into(described(corpus.records, made.frontend), metrics)
+        if config.scene_s and config.step_weight:
+            match_steps(made.network, card.thresholds, step_thresholds(run.folder, corpus, config.scene_s))
         for written in (card, as_embedder(card)):
             path = run.folder / f"{written.name}.onnx"
             export(made.network, written, path, variants=config.variants, calibration=data)
@@ -133,6 +140,27 @@ def examined(config: Config) -> Examine:
         return {"outside": hear(model, outside).to_dict()} if outside else {}
 
     return examine
+
+
+def step_thresholds(run: Path, corpus: Corpus, seconds: float) -> Mapping[str, float]:
+    """Return the thresholds of steps that find most events, in a scene of each fold, by the first seed's models."""
+    trials = []
+    for job, (path, _, unseen) in first_seed(run, corpus).items():
+        scene = make_scene(unseen, int(job.split("-fold")[1]), seconds=seconds, n_events=max(1, round(seconds / 12)))
+        trials.append(try_settings(listen(path, scene), scene))
+    return choose_settings(trials).thresholds or {}
+
+
+def match_steps(network: nn.Module, thresholds: Mapping[str, float], of_steps: Mapping[str, float]) -> None:
+    """Move the steps' logits so that the thresholds of windows do for steps what these thresholds of their own would.
+
+    ``Clip.events`` has one threshold for a label, the card's.
+    """
+    windows, steps = (np.array([values[label] for label in LABELS]) for values in (thresholds, of_steps))
+    inside = np.clip(windows, 1e-6, 1 - 1e-6)
+    moved = np.log(inside / (1 - inside)) - np.log(steps / (1 - steps))
+    with torch.no_grad():
+        network.classify_steps.bias.add_(torch.from_numpy(moved).float())  # type: ignore[union-attr, operator]
 
 
 def describe(records: Sequence[Record], frontend: FrontendConfig, *, config: Config, data: Path) -> ModelCard:

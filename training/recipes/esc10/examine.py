@@ -17,6 +17,7 @@ from training.examine.scenes import make_scene
 from training.recipes.esc10 import Config, load, other_recordings
 from training.run import read_config
 from training.taggers import examination
+from training.taggers.cross_validation import first_seed
 from training.taggers.examples import front_end
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def events(run: Path, corpus: Corpus, yamnet: Path) -> dict[str, Any]:
     yamnet : Path
         Folder of YAMNet as published.
     """
-    models = {int(job.split("-fold")[1]): path for job, (path, _, _) in examination.first_seed(run, corpus).items()}
+    models = {int(job.split("-fold")[1]): path for job, (path, _, _) in first_seed(run, corpus).items()}
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         peer = Path(folder) / "yamnet.onnx"
