@@ -65,28 +65,29 @@ class Config(TaggerConfig):
 
     sample_rate: int = 16_000
     f_max: float = 7_800.0
-    hop_s: float = 0.016
+    hop_s: float = 0.0125
     window_s: float = 1.0
     score: str = "softmax"
     label_smoothing: float = 0.1
+    dropout: float = 0.1
     epochs: int = 30
     warmup_steps: int = 100
 
     crop_s: float = 1.0
-    max_stretch: float = 1.15
+    max_stretch: float = 1.1
     part_share: float = 0.0
     inaudible_db: float = 80.0  # a word cut off by the window's edge is still that word, as the data set has it
-    equaliser_db: float = 4.0
-    joined_share: float = 0.1
+    equaliser_db: float = 3.0
+    joined_share: float = 0.05
     joined_label: int = CLASSES.index(UNKNOWN)
     mix_share: float = 0.0
-    under_share: float = 0.2  # recordings of noise under the words
-    noise_share: float = 0.15
-    band_share: float = 0.1
+    under_share: float = 0.15  # recordings of noise under the words
+    noise_share: float = 0.1
+    band_share: float = 0.05
     lowest_band: int = 44  # about 4 kHz
-    style_share: float = 0.2
+    style_share: float = 0.0  # the colour of a word is part of it
     mask_frames: int = 8
-    mask_mels: int = 8
+    mask_mels: int = 6
 
 
 def train(data: Path, run: Run, config: Config) -> None:
