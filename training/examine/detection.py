@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 COLLAR_S, OFFSET_SHARE, SEGMENT_S = 0.5, 0.5, 1.0
 # What is tried for a detector.
 THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
-MERGE_GAPS_S = (0.0, 0.5, 1.0, 2.0)
-MIN_DURATIONS_S = (0.0, 0.3, 0.6)
+MERGE_GAPS_S = (0.0, 0.5, 1.0, 2.0, 3.0)
+MIN_DURATIONS_S = (0.0, 0.3, 0.6, 1.0)
 
 
 @dataclass(frozen=True)
