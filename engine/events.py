@@ -97,7 +97,13 @@ def find_events(
             spans = heard[group]
             start_s, end_s = float(starts_s[spans[0]]), float(ends_s[spans].max())
             if end_s - start_s >= min_duration_s - ROUNDING_S:
-                found.append((start_s, column, Event(start_s, end_s, label, float(scores[spans, column].max()))))
+                found.append(
+                    (
+                        round(start_s / ROUNDING_S),
+                        column,
+                        Event(start_s, end_s, label, float(scores[spans, column].max())),
+                    )
+                )
     return [event for _, _, event in sorted(found, key=lambda entry: entry[:2])]
 
 

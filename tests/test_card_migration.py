@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import onnx
 import pytest
 
 from engine.card import ModelInput, ModelOutput, ModelOutputs, read_card
@@ -7,6 +10,7 @@ from engine.card_migration import SCHEMA, is_readable, migrated
 from engine.errors import ModelError
 from engine.fingerprint import METADATA_KEY, canonical_json, card_sha256
 from engine.model import Model
+from engine.registry import models_folder
 from tests.test_card import GOLDEN
 from tests.tiny_models import log_mel_card
 
@@ -64,12 +68,19 @@ def test_the_hash_of_an_old_card_is_checked_as_it_was_written():
         read_card({METADATA_KEY: text.replace('"hop":4000', '"hop":4001')})
 
 
-def test_the_shipped_model_opens_and_keeps_its_hashes():
-    """Its card is of schema 1."""
-    card = Model.open("esc10", device="cpu", threads=1).card
-    assert card.schema == 3
-    values = in_schema_1(card)
-    assert card_sha256(values) == card.card_sha256
+def test_a_file_with_an_old_card_opens_and_keeps_its_hashes(tmp_path):
+    plain = onnx.load(models_folder() / "esc10.onnx")
+    present = Model.open("esc10", device="cpu", threads=1).card
+    assert card_sha256(present.to_dict()) == present.card_sha256
+    outputs = ModelOutputs(present.outputs.scores, present.outputs.embedding)
+    old = in_schema_1(replace(present, outputs=outputs, frame_hop=None, frame_length=None))
+    old |= {"card_sha256": card_sha256(old), "model_sha256": present.model_sha256}
+    del plain.metadata_props[:]
+    plain.metadata_props.add(key=METADATA_KEY, value=canonical_json(old))
+    onnx.save(plain, tmp_path / "old.onnx")
+    opened = Model.open(tmp_path / "old.onnx", device="cpu", threads=1).card
+    assert opened.schema == 3
+    assert opened.card_sha256 == card_sha256(in_schema_1(opened)) == old["card_sha256"]
 
 
 @pytest.mark.parametrize("older", [in_schema_1, in_schema_2])

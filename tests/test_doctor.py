@@ -45,6 +45,7 @@ def test_a_whole_installation_works(report):
     assert report.devices[0] == Device("cpu", None)
     assert report.devices[1].name == "cuda:0"
     assert [(model.name, model.origin, model.error) for model in report.models] == [
+        ("esc10-embedder", "package", None),
         ("esc10", "package", None),
         ("words-ranker", "package", None),
     ]
@@ -148,6 +149,7 @@ def test_a_model_that_cannot_be_used_is_a_problem_but_not_the_end(monkeypatch, t
     assert [(model.name, model.origin, bool(model.error)) for model in found.models] == [
         ("broken", "user", True),
         ("tiny", "user", False),
+        ("esc10-embedder", "package", False),
         ("esc10", "package", False),
         ("words-ranker", "package", False),
     ]

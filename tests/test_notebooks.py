@@ -32,7 +32,7 @@ def test_a_notebook_runs_and_draws(path, folder, monkeypatch):
         exec(compile(ast.Module(before, []), str(path), "exec"), names)
         assert isinstance(last, ast.Expr)
         shown.append(eval(compile(ast.Expression(last.value), str(path), "eval"), names))
-    assert shown[0][0] == ("clock tick", 1.0)
+    assert shown[0][0] == ("clock tick", 0.95)
     assert [event.label for event in shown[1]] == ["clock tick"]
     assert [len(figure.axes) for figure in shown[2:]] == [3, 1]
     for figure in shown[2:]:
