@@ -80,8 +80,6 @@ def test_the_slider_changes_table_and_picture_by_keyboard(page):
     page.says("tag-message", "Heard: rain.")
     said = f"The model's thresholds: {min(thresholds):.2f} to {max(thresholds):.2f}"
     assert "each label its own" in page.says("tag-thresholds", said)
-        "tag-thresholds", f"The model's thresholds: {min(thresholds):.2f} to {max(thresholds):.2f}"
-    )
     assert float(slider.input_value()) == start
 
 
