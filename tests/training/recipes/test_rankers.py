@@ -144,7 +144,8 @@ def tagger(tmp_path_factory):
     """A finished run of the tagger's recipe."""
     folder = tmp_path_factory.mktemp("tagger")
     data = trees.esc10_dev(folder / "data")
-    config = esc10.Config(seeds=(0,), epochs=2, checkpoint_every=1, channels=(4, 8), embedding_size=16, batch_size=8)
+    sizes = {"channels": (4, 8), "embedding_size": 16, "batch_size": 8}
+    config = esc10.Config(seeds=(0,), epochs=2, checkpoint_every=1, other_share=0.0, scene_s=0.0, **sizes)
     run = Run(folder / "run", {"recipe": "esc10", "data": str(data)} | asdict(config))
     esc10.train(data, run, config)
     return folder / "run"

@@ -17,7 +17,7 @@ from training.networks import ast, beats
 from training.networks.cnn14 import Cnn14
 from training.networks.crnn import RecurrentTagger
 from training.networks.event_encoders import CnnEncoder, LstmEncoder
-from training.networks.residual import ResidualTagger
+from training.networks.residual import FrameTagger, ResidualTagger
 from training.networks.segments import SegmentCnn
 from training.networks.small_towers import small_imitation_tower, small_recording_tower
 from training.networks.two_tower import (
@@ -115,7 +115,7 @@ class Embedding(nn.Module):
     Parameters
     ----------
     network : Module
-        log-mel to the embedding, or to logits and embedding.
+        log-mel to the embedding, or to logits, embedding and whatever else.
     projection : Module or None
     """
 
@@ -127,7 +127,7 @@ class Embedding(nn.Module):
     def forward(self, log_mel: Tensor) -> Tensor:
         """Map log-mel (batch, n_frames, n_mels) to embeddings (batch, size)."""
         given = self.network(log_mel)
-        embedding: Tensor = given[-1] if isinstance(given, tuple) else given
+        embedding: Tensor = given[1] if isinstance(given, tuple) else given
         if embedding.ndim == 3:
             embedding = embedding.mean(dim=1)
         return embedding if self.projection is None else self.projection(embedding)
@@ -135,6 +135,13 @@ class Embedding(nn.Module):
 
 def _residual(_: int, __: int, sizes: Mapping[str, Any]) -> nn.Module:
     network = ResidualTagger(
+        1, tuple(sizes.get("channels", (16, 24, 48, 96))), sizes.get("embedding_size", 128), sizes.get("dropout", 0.0)
+    )
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # faster on a CPU
+
+
+def _frames(_: int, __: int, sizes: Mapping[str, Any]) -> nn.Module:
+    network = FrameTagger(
         1, tuple(sizes.get("channels", (16, 24, 48, 96))), sizes.get("embedding_size", 128), sizes.get("dropout", 0.0)
     )
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # faster on a CPU
@@ -176,6 +183,7 @@ KINDS: dict[str, Kind] = {
     "small_imitation": Kind("iminet_imitation", IMINET_SECONDS, lambda *_: small_imitation_tower()),
     "small_recording": Kind("iminet_reference", IMINET_SECONDS, lambda *_: small_recording_tower(), REFERENCE_KEPT),
     "residual": Kind(VOICES, 1.0, _residual),
+    "frames": Kind(VOICES, 1.0, _frames),
     "crnn": Kind(VOICES, 1.0, _crnn),
     "lstm": Kind(VOICES, 1.0, _lstm),
     "cnn": Kind(VOICES, 1.0, _cnn),

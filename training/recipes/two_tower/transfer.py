@@ -26,12 +26,14 @@ MARKS = {
     "two_tower": "query_encoder",
     "semi_supervised_triplet": "strategy",
     "triple_header": "outer_iterations",
+    "keywords": "live_hop_s",
     "esc10": "inaudible_db",
     "angular": "mask_mels",
 }
 # Where an encoder may stand in what a recipe saves: averaged, in a detector, in a tower, or by itself.
 PLACES = ("module.", "encoder.", "{side}.network.network.", "{side}.network.", "")
-LAST_LAYERS = ("classify.", "head.", "fc_audioset.", "classifier.")  # of labels that a tower does not have
+# Of labels that a tower does not have.
+LAST_LAYERS = ("classify.", "classify_steps.", "head.", "fc_audioset.", "classifier.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,7 @@ def encoder_of_run(folder: Path, side: str) -> RunEncoder:
     Parameters
     ----------
     folder : Path
-        A run of esc10, semi_supervised_triplet, triple_header, angular, or of this recipe; of a grid as well.
+        A run of esc10, keywords, semi_supervised_triplet, triple_header, angular, or of this recipe; of a grid as well.
     side : "query" or "reference"
         Of a run of this recipe, which tower.
 
@@ -120,8 +122,8 @@ def _kind(values: Mapping[str, Any], recipe: str, side: str) -> tuple[str, Mappi
         # A tower that itself began from a run has that one's sizes.
         earlier = encoder_of_run(Path(encoder), side)
         return earlier.kind, earlier.sizes
-    kind = {"esc10": "residual", "semi_supervised_triplet": "segments"}.get(recipe) or values["encoder"]
-    return kind, values
+    kinds = {"esc10": "frames", "keywords": "frames", "semi_supervised_triplet": "segments"}
+    return kinds.get(recipe) or values["encoder"], values
 
 
 def _card(folder: Path) -> Any:
