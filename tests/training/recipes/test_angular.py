@@ -253,7 +253,7 @@ def test_other_encoders_run_from_checkpoints_or_without(data, tmp_path, encoder)
         if encoder != "beats":
             assert clip.scores.sum() == pytest.approx(1, abs=1e-5)
     recordings = read_recordings(data / "audio", tagger.card)
-    # An AST of this size has no layer that 8 bits make faster, which the conversion says.
+    # An AST of this size has no layer that 8 bits make faster; tests/training/test_convert.py has a larger one.
     for variant in ("fp16",) if encoder == "ast" else ("fp16", "int8"):
         made = convert_model(tmp_path / "run" / "fold1.onnx", variant, tmp_path / "variants", recordings)
         with Tagger(made.path, device="cpu") as tagger:

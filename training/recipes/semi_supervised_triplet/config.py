@@ -55,9 +55,7 @@ class Config:
     margin: float = 1.0  # delta
     squared: bool = True  # distances; the printed formula can be read either way
     gradient: str = "all"  # through all three embeddings; anchor: the authors' later code
-    embedding_loss: str = (
-        "none"  # add, add_pooled: also on anchors with labels; of crnn, on its clips
-    )
+    embedding_loss: str = "none"  # add, add_pooled: also on anchors with labels; of crnn, on its clips
     embedding_weight: float = 1.0
     epochs: int = 5  # over the triplets, which are drawn anew; not stated
     batch_size: int = 32  # triplets; not stated
