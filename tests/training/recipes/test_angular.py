@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, replace
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -252,12 +253,26 @@ def test_other_encoders_run_from_checkpoints_or_without(data, tmp_path, encoder)
         assert clip.embedding.shape == (8 if encoder == "crnn" else 16,)
         if encoder != "beats":
             assert clip.scores.sum() == pytest.approx(1, abs=1e-5)
+    batch, time, _ = onnx.load(tmp_path / "run" / "fold1.onnx").graph.input[0].type.tensor_type.shape.dim
+    assert batch.dim_param
+    # 5 s; an AST has positions for these frames alone.
+    assert time.dim_value == 498 if encoder == "ast" else time.dim_param
     recordings = read_recordings(data / "audio", tagger.card)
     # An AST of this size has no layer that 8 bits make faster; tests/training/test_convert.py has a larger one.
     for variant in ("fp16",) if encoder == "ast" else ("fp16", "int8"):
         made = convert_model(tmp_path / "run" / "fold1.onnx", variant, tmp_path / "variants", recordings)
         with Tagger(made.path, device="cpu") as tagger:
             assert tagger("examples/rain.flac").scores.shape == (10,)
+
+
+@pytest.mark.gpu
+def test_a_run_on_the_device_ends_near_that_on_the_processor(data, finished, tmp_path, gpu):
+    config = replace(TINY, device=gpu)
+    train(data, Run(tmp_path / "run", asdict(config)), config)
+    first, other = (
+        json.loads((folder / "log.jsonl").read_text().splitlines()[0])["loss"] for folder in (finished, tmp_path / "run")
+    )
+    assert first == pytest.approx(other, rel=0.05)  # dropout has a generator of its own on each device
 
 
 @pytest.mark.parametrize(
