@@ -203,7 +203,7 @@ def plot(folder: Path, path: Path, losses: tuple[str, str] = ("ce", "add")) -> N
         panels = [(loss, which) for which in ("mean", "variation") for loss in losses]
         for axis, (loss, which) in zip(line, panels, strict=True):
             values = pair_geometry(folder, corpus, loss)[which]
-            image = axis.imshow(values, vmin=0, vmax=1.2 if which == "mean" else 1.5, cmap="viridis")
+            image = axis.imshow(values, vmin=0, vmax=1.5, cmap="viridis")
             title = "mean of d" if which == "mean" else "deviation of d over its mean"
             axis.set(title=f"{corpus}, {loss}: {title}", xlabel="class", ylabel="class")
             figure.colorbar(image, ax=axis, fraction=0.046)
