@@ -270,7 +270,8 @@ def test_a_run_on_the_device_ends_near_that_on_the_processor(data, finished, tmp
     config = replace(TINY, device=gpu)
     train(data, Run(tmp_path / "run", asdict(config)), config)
     first, other = (
-        json.loads((folder / "log.jsonl").read_text().splitlines()[0])["loss"] for folder in (finished, tmp_path / "run")
+        json.loads((folder / "log.jsonl").read_text().splitlines()[0])["loss"]
+        for folder in (finished, tmp_path / "run")
     )
     assert first == pytest.approx(other, rel=0.05)  # dropout has a generator of its own on each device
 
