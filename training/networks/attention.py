@@ -41,8 +41,13 @@ class AttentionTagger(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Map (batch, n_steps, size) to scores from 0 to 1, (batch, n_labels)."""
-        weights, scores = self.over_time(embeddings)
-        return (weights * scores).sum(dim=2).clamp(0, 1)
+        return self.with_features(embeddings)[0]
+
+    def with_features(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scores, and the mean over time of what they are made from, (batch, size)."""
+        features = self._features(embeddings)
+        weights, scores = self._attended(features)
+        return (weights * scores).sum(dim=2).clamp(0, 1), features.mean(dim=2)
 
     def over_time(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """Return the share of the attention and the score of each step, both (batch, n_labels, n_steps).
@@ -50,7 +55,13 @@ class AttentionTagger(nn.Module):
         The attention a = sigmoid(...) over its sum is the softmax of ln a: where all attention is small, the ratio of
         small sigmoids would lose the digits that onnxruntime's do not have.
         """
+        return self._attended(self._features(embeddings))
+
+    def _features(self, embeddings: Tensor) -> Tensor:
         steps = embeddings.transpose(1, 2)
-        features = self.layers(self.normalise(steps)) + steps
+        features: Tensor = self.layers(self.normalise(steps)) + steps
+        return features
+
+    def _attended(self, features: Tensor) -> tuple[Tensor, Tensor]:
         attention = (-nn.functional.softplus(-self.attend(features))).clamp(math.log(1e-7), math.log(1 - 1e-7))
         return attention.softmax(dim=2), torch.sigmoid(self.classify(features))

@@ -88,16 +88,15 @@ class ClipTagger(nn.Module):
 
     def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
         """Map (batch, n_frames, n_mels) to scores (batch, n_labels) and the mean of pooled frames (batch, size)."""
-        frames = self.frames(log_mel)
-        return self.scores(frames), frames.mean(dim=1)
+        return self.tag(self.frames(log_mel))
 
     def frames(self, log_mel: Tensor) -> Tensor:
         """Map to what the tagger takes, (batch, n_frames // pool, size)."""
         return pooled(log_mel if self.embed is None else self.embed(log_mel), self.pool)
 
-    def scores(self, frames: Tensor) -> Tensor:
-        """Map those (batch, n_frames, size) to scores of clips (batch, n_labels)."""
-        return self.tagger(frames).mean(dim=1)
+    def tag(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Map those (batch, n_frames, size) to what ``forward`` returns."""
+        return self.tagger(frames).mean(dim=1), frames.mean(dim=1)
 
 
 def pooled(frames: Tensor, pool: int) -> Tensor:

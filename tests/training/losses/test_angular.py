@@ -123,6 +123,27 @@ def test_every_batch_has_a_finite_loss_and_gradient(
         assert not e.grad.any()
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("autocast", [None, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_device_gives_the_loss_and_gradient_of_the_processor(
+    rows: str, autocast: torch.dtype | None, dtype: torch.dtype, gpu: str
+) -> None:
+    truth = torch.tensor([0, 1, 1, 0])
+    found = []
+    for device in ("cpu", gpu):
+        e = ROWS[rows](4).to(dtype).to(device).requires_grad_()
+        given = truth.to(device)
+        with torch.autocast(e.device.type, autocast or torch.bfloat16, enabled=autocast is not None):
+            total = all_of_them(e, given, functional.one_hot(given, 2).to(dtype)) + focal(e, given)
+        total.backward()
+        assert e.grad is not None
+        assert e.grad.isfinite().all()
+        found.append(total.item())
+    assert found[0] == pytest.approx(found[1], rel=1e-4, abs=1e-5)
+
+
 def test_autocast_changes_nothing() -> None:
     e, truth = torch.randn(20, 8), torch.arange(20) % 4
     soft = functional.one_hot(truth).float()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional
@@ -42,3 +45,10 @@ def test_what_a_loss_cannot_take_is_refused() -> None:
     for name in set(EMBEDDING_LOSSES) - set(SOFT):
         with pytest.raises(ValueError, match=f"one label per clip for {name}"):
             embedding_loss(name, E, ONE_HOT)
+
+
+def test_the_page_s_example_is_the_loss_of_the_paper(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "papers" / "angular.md"
+    ((code, shown),) = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page.read_text(), re.DOTALL)
+    exec(code, {})
+    assert capsys.readouterr().out == shown

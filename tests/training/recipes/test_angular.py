@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, replace
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 from torch.nn import functional
@@ -113,17 +115,21 @@ def test_normalised_features_have_mean_0_and_deviation_a_half(data):
 
 
 def test_scoring_does_not_augment(data, finished, tmp_path):
-    """Other masks and mixing leave the scores of given weights alone: nothing but the front end is between."""
+    """What a run writes down is what its models give for the bare front end, however much it masks in training."""
     corpus = load_corpus(data, TINY)
-    with Tagger(finished / "fold1.onnx", device="cpu", threads=1) as tagger:
-        frames = LogMel(tagger.card.frontend)(corpus.waveforms[:4])
-        given = [tagger((corpus.waveforms[i], 16_000)).scores for i in range(4)]
-        again = [tagger((corpus.waveforms[i], 16_000)).scores for i in range(4)]
-    np.testing.assert_array_equal(given, again)
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(finished / "fold1.onnx", providers=["CPUExecutionProvider"])
-    np.testing.assert_allclose(session.run(None, {"log_mel": frames})[0], given, atol=1e-6)
+    stored = np.load(finished / "test.npz")
+    place = {clip: row for row, clip in enumerate(stored["clips"])}
+    for fold in corpus.folds:
+        path = finished / f"fold{fold.name}.onnx"
+        frames = LogMel(Tagger(path, device="cpu").card.frontend)(corpus.waveforms[fold.test])
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        scores = session.run(["scores"], {"log_mel": frames})[0]
+        np.testing.assert_allclose(stored["scores"][[place[clip] for clip in fold.test]], scores, atol=1e-6)
+    # Masks change what is learnt, and nothing of what an untrained network is given to score.
+    masked, bare = metrics_of(finished), replace(TINY, mask_frames=0, mask_mels=0)
+    train(data, Run(tmp_path / "bare", asdict(bare)), bare)
+    assert metrics_of(tmp_path / "bare")["before"] == masked["before"]
+    assert metrics_of(tmp_path / "bare")["after"] != masked["after"]
 
 
 def test_the_loss_is_the_classifier_s_and_the_angular_one_of_the_same_batch():
@@ -239,12 +245,27 @@ def test_other_encoders_run_from_checkpoints_or_without(data, tmp_path, encoder)
         assert clip.embedding.shape == (8 if encoder == "crnn" else 16,)
         if encoder != "beats":
             assert clip.scores.sum() == pytest.approx(1, abs=1e-5)
+    batch, time, _ = onnx.load(tmp_path / "run" / "fold1.onnx").graph.input[0].type.tensor_type.shape.dim
+    assert batch.dim_param
+    # 5 s; an AST has positions for these frames alone.
+    assert time.dim_value == 498 if encoder == "ast" else time.dim_param
     recordings = read_recordings(data / "audio", tagger.card)
-    # An AST of this size has no layer that 8 bits make faster, which the conversion says.
+    # An AST of this size has no layer that 8 bits make faster; tests/training/test_convert.py has a larger one.
     for variant in ("fp16",) if encoder == "ast" else ("fp16", "int8"):
         made = convert_model(tmp_path / "run" / "fold1.onnx", variant, tmp_path / "variants", recordings)
         with Tagger(made.path, device="cpu") as tagger:
             assert tagger("examples/rain.flac").scores.shape == (10,)
+
+
+@pytest.mark.gpu
+def test_a_run_on_the_device_ends_near_that_on_the_processor(data, finished, tmp_path, gpu):
+    config = replace(TINY, device=gpu)
+    train(data, Run(tmp_path / "run", asdict(config)), config)
+    first, other = (
+        json.loads((folder / "log.jsonl").read_text().splitlines()[0])["loss"]
+        for folder in (finished, tmp_path / "run")
+    )
+    assert first == pytest.approx(other, rel=0.05)  # dropout has a generator of its own on each device
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tests.training import trees
 from tests.training.datasets.layouts import lines
 from tests.training.datasets.test_scenes import fields
 from training.datasets.openmic2018 import LABELS
+from training.losses.embedding import embedding_loss
 from training.partial_labels import present
 from training.recipes.partial_labels import Config, methods
 from training.recipes.partial_labels import train as train_recipe
@@ -65,6 +66,40 @@ def test_hidden_labels_change_nothing(method):
     one, other = (train(given, part(1), config, silent) for given in (honest, planted))
     for a, b in zip(one.network.parameters(), other.network.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_loss_on_embeddings_reads_the_known_labels_alone(method):
+    config = replace(TINY, method=method, percentiles=(50.0,), embedding_loss="add")
+    honest = part(0, known_share=0.8)
+    planted = replace(honest, targets=np.where(honest.known, honest.targets, 1 - honest.targets).astype(np.uint8))
+    bare, one, other = (
+        list(train(given, part(1), each, silent).network.parameters())
+        for given, each in ((honest, replace(config, embedding_loss="none")), (honest, config), (planted, config))
+    )
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(one, bare, strict=True))
+
+
+def test_clips_with_an_unknown_label_have_no_loss_on_their_embeddings():
+    config, given = replace(TINY, method="b1"), part(0, known_share=0.8)
+    given.known[np.arange(60), np.arange(60) % 3] = False
+    bare, one = (
+        train(given, part(1), replace(config, embedding_loss=name), silent).network for name in ("none", "add")
+    )
+    assert all(torch.equal(a, b) for a, b in zip(bare.parameters(), one.parameters(), strict=True))
+
+
+def test_a_loss_on_embeddings_makes_their_distances_those_of_the_labels():
+    training, found = part(0, 200), {}
+    targets = torch.from_numpy(training.targets)
+    for name in ("none", "add"):
+        config = replace(TINY, epochs=10, embedding_loss=name, embedding_weight=3.0)
+        network = train(training, part(1), config, silent).network
+        with torch.no_grad():
+            features = network.with_features(training.sequences)[1]
+        found[name] = float(embedding_loss("add", features, targets))
+    assert found["add"] < 0.9 * found["none"]
 
 
 def test_the_leak_of_the_authors_code_can_be_had_and_reads_them():
@@ -236,7 +271,10 @@ def test_a_run_on_scenes_gives_one_model_that_takes_sound(tmp_path):
         train_recipe(esc10, Run(tmp_path / "other", {}), replace(config, sequences=""))
 
 
-@pytest.mark.parametrize("changes", [{"method": "b2"}, {"corpus": "x"}, {"dropped": 1.0}, {"percentiles": (120.0,)}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"method": "b2"}, {"corpus": "x"}, {"dropped": 1.0}, {"embedding_loss": "opl"}, {"percentiles": (120.0,)}],
+)
 def test_what_no_part_knows_is_refused(changes):
     with pytest.raises(ConfigError, match="expected --"):
         Config(**changes)

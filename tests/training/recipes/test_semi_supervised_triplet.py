@@ -14,9 +14,10 @@ from engine.errors import ConfigError
 from tests.training import trees
 from tests.training.datasets import layouts
 from tests.training.datasets.test_scenes import fields
+from training.networks.segments import FrameTagger
 from training.recipes.semi_supervised_triplet import Config, train
 from training.recipes.semi_supervised_triplet.clips import linear, load_clips
-from training.recipes.semi_supervised_triplet.embedding import learn_embedding
+from training.recipes.semi_supervised_triplet.embedding import learn_embedding, targets_of
 from training.recipes.semi_supervised_triplet.grid import (
     PAPER,
     TABLE_2,
@@ -28,6 +29,7 @@ from training.recipes.semi_supervised_triplet.grid import (
     plot_shares,
     tables,
 )
+from training.recipes.semi_supervised_triplet.tagger import train_tagger
 from training.recipes.semi_supervised_triplet.triplets import (
     Segments,
     Triplets,
@@ -247,11 +249,54 @@ def test_short_clips_are_padded_to_ten_segments():
         ({"strategy": "S6"}, "--strategy among"),
         ({"transformations": ("echo",)}, "--transformations among"),
         ({"strategy": "S5"}, "unlabelled_anchors=0 with S5"),
+        ({"embedding_loss": "opl"}, "--embedding_loss among"),
+        ({"embedding_loss": "add", "strategy": "log_mel"}, "has no embedding"),
     ],
 )
 def test_what_no_part_knows_is_refused(changes, words):
     with pytest.raises(ConfigError, match=words):
         Config(**changes)
+
+
+# The losses on embeddings beside the triplets
+
+
+def test_anchors_without_labels_have_none(segments):
+    targets = targets_of(np.array([19, 20, 5, 39]), segments)
+    assert targets.tolist() == [[0, 0, 1], [0, 0, 0], [1, 1, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("labelled", [1.0, 0.0])
+def test_a_loss_on_embeddings_is_of_labelled_anchors(segments, labelled):
+    learnt = {}
+    for name in ("none", "add", "add_pooled"):
+        torch.manual_seed(0)
+        network = torch.nn.Sequential(torch.nn.Linear(N_MELS, 4))
+        config = settings(strategy="S2", embedding_loss=name, labelled_anchors=labelled)
+        learn_embedding(network, segments, config)
+        learnt[name] = network[0].weight
+    assert torch.equal(learnt["none"], learnt["add"]) == (labelled == 0)
+    assert torch.equal(learnt["add_pooled"], learnt["add"]) == (labelled == 0)
+
+
+@pytest.mark.parametrize("strategy", ["crnn", "S2"])
+def test_the_tagger_has_the_loss_where_the_embedding_learns_with_it(strategy):
+    generator = torch.Generator().manual_seed(0)
+    targets = {"labelled": np.eye(3, dtype=np.uint8).repeat(4, axis=0), "validation": np.eye(3, dtype=np.uint8)}
+    frames = {part: torch.randn(len(rows), 5, 8, generator=generator) for part, rows in targets.items()}
+    learnt = {}
+    for name in ("none", "add"):
+        torch.manual_seed(0)
+        embed, tagger = torch.nn.Linear(8, 4), FrameTagger(4, 3, 4, 1)
+
+        def tag(rows, embed=embed, tagger=tagger):
+            made = embed(rows)
+            return tagger(made).mean(dim=1), made.mean(dim=1)
+
+        config = settings(strategy=strategy, embedding_loss=name)
+        train_tagger(tag, torch.nn.ModuleList([embed, tagger]), frames, targets, config)
+        learnt[name] = embed.weight
+    assert torch.equal(learnt["none"], learnt["add"]) == (strategy == "S2")
 
 
 # The whole

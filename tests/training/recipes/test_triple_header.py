@@ -12,6 +12,7 @@ import torch
 from engine import Tagger
 from engine.errors import ConfigError
 from tests.training import trees
+from training.losses.angular import angular_distance_distribution
 from training.networks.event_encoders import CnnEncoder, Detector, LstmEncoder
 from training.recipes.triple_header import Config, train
 from training.recipes.triple_header.detector import Part, train_detector, validation_loss
@@ -174,6 +175,25 @@ def test_only_the_new_layer_learns_where_that_is_asked_and_the_best_weights_stay
     assert validation_loss(detector, validation, weights) == pytest.approx(best, rel=1e-5)
 
 
+def test_a_loss_on_embeddings_is_learnt_where_the_encoder_learns():
+    """Background is a class of its own; a frozen encoder's embeddings cannot heed it."""
+    training, found = part(0), {}
+    for name in ("none", "add"):
+        for learns in ("detector", "layer"):
+            torch.manual_seed(0)
+            detector = Detector(LstmEncoder(4, 6), None, 2)
+            config = replace(TINY, detector_epochs=20, patience=99, embedding_loss=name, embedding_weight=5.0)
+            config = replace(config, learning_rate=0.01)
+            train_detector(
+                detector, [detector if learns == "detector" else detector.detect], training, training, config
+            )
+            with torch.no_grad():
+                embedding = detector(training.log_mel)[1]
+            found[name, learns] = float(angular_distance_distribution(embedding, training.classes))
+    assert found["add", "detector"] < 0.9 * found["none", "detector"]
+    assert found["add", "layer"] == found["none", "layer"]
+
+
 def test_cells_are_one_configuration_and_seed_each():
     full = dict(cells("full", "keywords"))
     assert len(full) == 40
@@ -207,6 +227,7 @@ def test_tables_give_mean_and_spread_of_the_seeds(finished, tmp_path):
         ({"ratio": (6,)}, "6,1,2,16"),
         ({"batch_size": 0}, "batch_size"),
         ({"events": ("one",)}, "3 events"),
+        ({"embedding_loss": "triplet"}, "none, add, add_plain, add_pooled, opl, opl_scaled"),
     ],
 )
 def test_numbers_that_no_run_can_have_are_refused(changes, words):

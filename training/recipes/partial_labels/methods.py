@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.losses.embedding import embedding_loss
 from training.losses.masked import consistency, masked_bce
 from training.networks.attention import AttentionTagger
 from training.partial_labels import Pruning, follow, present, prune
@@ -129,9 +130,12 @@ def fit(
             n_used = int(used[rows].sum())
             if not n_used and teacher is None:
                 continue
-            given = student(training.sequences[rows])
+            given, features = student.with_features(training.sequences[rows])
             loss = masked_bce(given, truth[rows], used[rows])
             total, n_entries = total + loss.item() * n_used, n_entries + n_used
+            # How far apart two clips' labels are is known where all of both are; a row of zeros is left out.
+            whole = truth[rows] * used[rows].all(dim=1, keepdim=True)
+            loss = loss + config.embedding_weight * embedding_loss(config.embedding_loss, features, whole)
             if teacher is not None:
                 teacher.train()
                 with torch.no_grad():

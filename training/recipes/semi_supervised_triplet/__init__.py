@@ -100,7 +100,7 @@ def tag(network: SegmentCnn, clips: Clips, run: Run, config: Config) -> tuple[Cl
         with torch.no_grad():
             frames = {part: torch.cat([model.frames(rows) for rows in x.split(16)]) for part, x in log_mel.items()}
     f1 = train_tagger(
-        model.scores if frozen else lambda rows: model(rows)[0],
+        model.tag if frozen else model,
         tagger if frozen else model,
         frames if frozen else log_mel,
         clips.targets,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.errors import ConfigError
+from training.losses.embedding import SOFT
 
 TRANSFORMATIONS = ("noise", "translation", "proximity", "mixing")
 
@@ -54,6 +55,8 @@ class Config:
     margin: float = 1.0  # delta
     squared: bool = True  # distances; the printed formula can be read either way
     gradient: str = "all"  # through all three embeddings; anchor: the authors' later code
+    embedding_loss: str = "none"  # add, add_pooled: also on anchors with labels; of crnn, on its clips
+    embedding_weight: float = 1.0
     epochs: int = 5  # over the triplets, which are drawn anew; not stated
     batch_size: int = 32  # triplets; not stated
     learning_rate: float = 1e-3  # Adam; not stated, the DCASE baseline's, as are the tagger's numbers below
@@ -78,12 +81,18 @@ class Config:
             "nearest": ("nearest", "beyond_transformed", "one_of_k"),
             "aggregate": ("flatten", "mean"),
             "gradient": ("all", "anchor"),
+            "embedding_loss": SOFT,
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ConfigError(f"expected --{name} among {known}, got {getattr(self, name)!r}; choose one of them")
         if not self.transformations or set(self.transformations) - set(TRANSFORMATIONS):
             raise ConfigError(f"expected --transformations among {TRANSFORMATIONS}, got {self.transformations}")
+        if self.strategy == "log_mel" and self.embedding_loss != "none":
+            raise ConfigError(
+                f"expected --embedding_loss=none with log_mel, which has no embedding, got {self.embedding_loss!r}; "
+                "change one"
+            )
         if self.strategy in ("S4", "S5") and self.unlabelled_anchors:
             raise ConfigError(
                 f"expected --unlabelled_anchors=0 with {self.strategy}, whose anchors are labelled, got "

@@ -8,12 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.losses.embedding import embedding_loss
 from training.losses.triplet import triplet_loss
 from training.recipes.semi_supervised_triplet.triplets import choose_anchors, draw, mine, nearest_segments
 from training.sampling.batches import epoch_generator, ratio_keeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
 
     from training.networks.segments import SegmentCnn
     from training.recipes.semi_supervised_triplet.config import Config
@@ -54,6 +57,7 @@ def learn_embedding(
         generator = epoch_generator(config.seed, 1, epoch)
         torch.manual_seed(int(generator.integers(2**62)))  # dropout
         triplets = draw(segments, labelled, unlabelled, nearest, config, generator)
+        targets = targets_of(triplets.anchors, segments)
         negatives, n_without = mine(
             triplets, segments, lambda inputs: embed(network, inputs, config), config, generator
         )
@@ -70,6 +74,8 @@ def learn_embedding(
             if config.gradient == "anchor":
                 others = [other.detach() for other in others]
             loss = triplet_loss(anchors, *others, config.margin, squared=config.squared)
+            extra = embedding_loss(config.embedding_loss, anchors, targets[torch.from_numpy(batch)])
+            loss = loss + config.embedding_weight * extra
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -84,6 +90,14 @@ def learn_embedding(
         reached = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epoch + 1}
         after(reached, figures)
     network.eval()
+
+
+def targets_of(anchors: NDArray[np.int64], segments: Segments) -> Tensor:
+    """Return the labels of anchors, shape (n, n_labels); zeros where there are none, which the losses leave out."""
+    targets = torch.zeros(len(anchors), segments.targets.shape[1])
+    rows = np.flatnonzero(anchors < segments.n_labelled)
+    targets[torch.from_numpy(rows)] = torch.from_numpy(segments.targets[anchors[rows]]).float()
+    return targets
 
 
 def aggregated(frames: Tensor, config: Config) -> Tensor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from training.losses.embedding import embedding_loss
 from training.metrics import macro_f1
 from training.sampling.batches import epoch_generator, shuffled
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def train_tagger(
-    tagger: Callable[[Tensor], Tensor],
+    tagger: Callable[[Tensor], tuple[Tensor, Tensor]],
     learning: nn.Module,
     frames: dict[str, Tensor],
     targets: dict[str, NDArray],
@@ -33,7 +34,7 @@ def train_tagger(
     Parameters
     ----------
     tagger : callable
-        Frames (batch, n_frames, size) to scores of clips (batch, n_labels).
+        Frames (batch, n_frames, size) to scores (batch, n_labels) and embeddings (batch, size) of clips.
     learning : Module
         What learns of it.
     frames, targets : dict
@@ -51,7 +52,11 @@ def train_tagger(
         total = 0.0
         for batch in shuffled(len(truth), config.tagger_batch, generator):
             rows = torch.from_numpy(batch)
-            loss = nn.functional.binary_cross_entropy(tagger(frames["labelled"][rows]), truth[rows])
+            scores, embeddings = tagger(frames["labelled"][rows])
+            loss = nn.functional.binary_cross_entropy(scores, truth[rows])
+            if not config.learns_embedding:  # else the embedding has had the loss, and is frozen
+                extra = embedding_loss(config.embedding_loss, embeddings, truth[rows])
+                loss = loss + config.embedding_weight * extra
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -71,7 +76,7 @@ def train_tagger(
     return best_f1
 
 
-def clip_scores(tagger: Callable[[Tensor], Tensor], frames: Tensor, batch_size: int = 16) -> Tensor:
+def clip_scores(tagger: Callable[[Tensor], tuple[Tensor, Tensor]], frames: Tensor, batch_size: int = 16) -> Tensor:
     """Return the scores of all clips, shape (n_clips, n_labels), without gradients."""
     with torch.no_grad():
-        return torch.cat([tagger(part) for part in frames.split(batch_size)])
+        return torch.cat([tagger(part)[0] for part in frames.split(batch_size)])

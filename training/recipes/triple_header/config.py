@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.errors import ConfigError
+from training.losses.embedding import EMBEDDING_LOSSES
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Config:
     patience: int = 10  # epochs without a lower validation loss
     weighted: bool = True  # positives by their rarity (L_wbin)
     gamma: float = 0.0  # of the focal loss; 0 is cross entropy
+    embedding_loss: str = "none"  # beside it; background is a class. No use in proposed1, whose encoder stays
+    embedding_weight: float = 1.0
     batch_size: int = 64  # the paper's for each of its eight processors
     learning_rate: float = 1e-3
 
@@ -59,6 +62,7 @@ class Config:
             "embedding": ("triple_header", "none"),
             "reading": ("A", "B", "C", "D"),
             "class_weight": ("inverse", "equal", "direct"),
+            "embedding_loss": EMBEDDING_LOSSES,
         }
         for name, values in choices.items():
             if getattr(self, name) not in values:

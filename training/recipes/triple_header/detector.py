@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from training.losses.embedding import embedding_loss
 from training.losses.triple_header import positive_weights, weighted_bce
 from training.recipes.triple_header.embedding import batches
 
@@ -77,8 +78,11 @@ def train_detector(
             part.train()
         total = 0.0
         for batch in batches(len(targets), config.batch_size, generator):
-            logits, _ = detector(training.log_mel[batch])
+            logits, embedding = detector(training.log_mel[batch])
             loss = weighted_bce(logits, targets[batch], weights, gamma=config.gamma)
+            loss = loss + config.embedding_weight * embedding_loss(
+                config.embedding_loss, embedding, training.classes[batch]
+            )
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
