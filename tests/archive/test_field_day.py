@@ -24,7 +24,7 @@ def test_the_walk_through_a_day(engine, shared_data, tmp_path):
     assert_same_but_for_last_digits(*("\n".join(line.rstrip() for line in lines) for lines in fixed))
     assert "0.27 h in 192 windows" in printed.decode()
     assert (tmp_path / "day.png").read_bytes().startswith(b"\x89PNG")
-    code, printed, _ = engine("archive", "results", day, "--label", "rain", "--min-score", "0.9")
+    code, printed, _ = engine("archive", "results", day, "--label", "crackling fire", "--min-score", "0.9")
     times = re.findall(r",2019-05-22T(\d\d:\d\d)", printed.decode())
-    assert len(times) == 8
-    assert all(time >= "23:30" or time < "04:00" for time in times)
+    assert len(times) == 9
+    assert sum("08:15" <= time <= "09:15" or "19:15" <= time <= "20:15" for time in times) == 8
