@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,7 +25,6 @@ from engine import Tagger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -65,6 +65,11 @@ def recordings(folder: Path) -> list[Outside]:
         elif path.parent.name in ("maad_day", "opensoundscape", "spinetail") and path.suffix in (".flac", ".wav"):
             kinds["field recordings"].append(path)
     return [found for kind, paths in kinds.items() for found in dealt(kind, paths)]
+
+
+def sounds_outside(folder: str) -> list[Outside]:
+    """Return the recordings of a folder and the formulas; nothing where no folder is named."""
+    return [*recordings(Path(folder)), *formulas()] if folder else []
 
 
 def dealt(kind: str, paths: Sequence[Path]) -> list[Outside]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from training.evaluate import evaluate
+from training.examine.outside import hear
 from training.export import export
 from training.taggers.calibration import calibrate
 from training.taggers.figures import pooled
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from engine import FrontendConfig, ModelCard
     from training.datasets.record import Record
+    from training.examine.outside import Outside
     from training.run import Run
     from training.taggers.config import TaggerConfig
     from training.taggers.examples import Examples
@@ -96,6 +98,15 @@ def cross_validate(
             state = {"done": state["done"] | {job: done | examine(path, seen, unseen)}}
             run.save(state)
     return state
+
+
+def heard(outside: Sequence[Outside]) -> Examine:
+    """Return what adds to a job, as "outside", what its model says of sounds of other kinds; nothing without any."""
+
+    def examine(model: Path, seen: Sequence[Record], unseen: Sequence[Record]) -> dict[str, Any]:  # noqa: ARG001
+        return {"outside": hear(model, outside).to_dict()} if outside else {}
+
+    return examine
 
 
 def final_fit(

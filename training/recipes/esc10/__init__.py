@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -33,13 +33,13 @@ from engine.errors import ConfigError
 from training.datasets.esc50 import CITATION, ESC10, authors, load_esc50
 from training.datasets.speech_commands import load_speech_commands
 from training.examine.detection import choose_settings, listen, try_settings
-from training.examine.outside import formulas, hear, recordings
+from training.examine.outside import sounds_outside
 from training.examine.scenes import make_scene
 from training.export import export
 from training.features import mel_power
 from training.run import Run, commit
 from training.taggers.config import TaggerConfig
-from training.taggers.cross_validation import Corpus, cross_validate, final_fit, first_seed
+from training.taggers.cross_validation import Corpus, cross_validate, final_fit, first_seed, heard
 from training.taggers.examples import examples, front_end
 from training.taggers.figures import CrossValidated
 from training.taggers.others import other_sounds
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 
     from engine import FrontendConfig
     from training.datasets.record import Record
-    from training.examine.outside import Outside
-    from training.taggers.cross_validation import Examine
     from training.taggers.examples import Examples
 
 LABELS = tuple(ESC10.values())
@@ -76,7 +74,7 @@ def train(data: Path, run: Run, config: Config) -> None:
     frontend = front_end(config)
     corpus = load(data, frontend, config, run.folder)
     described = partial(describe, config=config, data=data)
-    state = cross_validate(corpus, frontend, config, described, examined(config), run)
+    state = cross_validate(corpus, frontend, config, described, heard(sounds_outside(config.outside)), run)
     found = CrossValidated(LABELS, state["done"])
     metrics = found.classification() | {"thresholds": found.at_thresholds()}
     if config.final:
@@ -123,23 +121,6 @@ def others(frontend: FrontendConfig, config: Config) -> Examples | None:
         frontend, config.crop_s, seed=0, n_noises=40, n_tones=15, n_tunes=45, words=words, n_speeches=80
     )
     return examples(made, None, len(LABELS))
-
-
-def other_recordings(config: Config) -> list[Outside]:
-    """Return the recordings that have none of the labels: those of the configuration's folder, words and formulas."""
-    if not config.outside:
-        return []
-    return [*recordings(Path(config.outside)), *formulas()]
-
-
-def examined(config: Config) -> Examine:
-    """Return what measures each fold's model beside its scores."""
-    outside = other_recordings(config)
-
-    def examine(model: Path, seen: Sequence[Record], unseen: Sequence[Record]) -> dict[str, Any]:  # noqa: ARG001
-        return {"outside": hear(model, outside).to_dict()} if outside else {}
-
-    return examine
 
 
 def step_thresholds(run: Path, corpus: Corpus, seconds: float) -> Mapping[str, float]:

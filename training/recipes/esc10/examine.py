@@ -12,9 +12,10 @@ from engine import Tagger
 from training.config import from_values
 from training.examine import yamnet_peer
 from training.examine.detection import detection, listen, try_settings
+from training.examine.outside import sounds_outside
 from training.examine.page import detection_table, labels_table
 from training.examine.scenes import make_scene
-from training.recipes.esc10 import Config, load, other_recordings
+from training.recipes.esc10 import Config, load
 from training.run import read_config
 from training.taggers import examination
 from training.taggers.cross_validation import first_seed
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     config = from_values(Config, {name: value for name, value in stored.items() if name not in ("recipe", "data")})
     data = Path(stored["data"])
     corpus = load(data, front_end(config), replace(config, other_share=0.0), options.run)
-    sounds = other_recordings(config)
+    sounds = sounds_outside(config.outside)
     found = examination.examine(
         options.run, corpus, "esc10", sounds, excerpts_s=(1.0, 2.0, 5.0), seconds=5.0, calibration=data
     )

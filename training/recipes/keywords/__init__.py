@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,25 +31,24 @@ import torch
 from engine.card import ModelCard, ModelInput, ModelOutput, ModelOutputs
 from training.datasets.folds import speaker_folds
 from training.datasets.speech_commands import CLASSES, load_speech_commands
-from training.examine.outside import formulas, hear, recordings
+from training.examine.outside import sounds_outside
 from training.export import export
 from training.features import mel_power
 from training.metrics import accuracy, confusion_matrix
 from training.run import Run, commit
 from training.taggers.config import TaggerConfig
-from training.taggers.cross_validation import Corpus, cross_validate, final_fit
+from training.taggers.cross_validation import Corpus, cross_validate, final_fit, heard
 from training.taggers.examples import examples, front_end
 from training.taggers.figures import CrossValidated, over_seeds, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from engine import FrontendConfig
     from training.datasets.record import Record
-    from training.examine.outside import Outside
-    from training.taggers.cross_validation import Examine
 
 SILENCE, UNKNOWN = "silence", "unknown"
 N_FOLDS = 5
@@ -96,7 +94,7 @@ def train(data: Path, run: Run, config: Config) -> None:
     frontend = front_end(config)
     corpus = load(data, frontend, run.folder)
     described = partial(describe, config=config)
-    state = cross_validate(corpus, frontend, config, described, examined(config), run)
+    state = cross_validate(corpus, frontend, config, described, heard(sounds_outside(config.outside)), run)
     found = CrossValidated(corpus.labels, state["done"], softmax=True, harmless=(SILENCE, UNKNOWN))
     metrics = found.classification() | {
         "without_silence": over_seeds({job: accuracy(spoken(result)) for job, result in found.done.items()}),
@@ -122,21 +120,6 @@ def load(data: Path, frontend: FrontendConfig, cache: Path) -> Corpus:
         clips,
         background=SILENCE,
     )
-
-
-def other_recordings(config: Config) -> list[Outside]:
-    """Return the recordings that have none of the words: those of the configuration's folder, and formulas."""
-    return [*recordings(Path(config.outside)), *formulas()] if config.outside else []
-
-
-def examined(config: Config) -> Examine:
-    """Return what measures each fold's model beside its scores."""
-    outside = other_recordings(config)
-
-    def examine(model: Path, seen: Sequence[Record], unseen: Sequence[Record]) -> dict[str, Any]:  # noqa: ARG001
-        return {"outside": hear(model, outside).to_dict()} if outside else {}
-
-    return examine
 
 
 def spoken(result: Mapping[str, Any]) -> NDArray[np.int64]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from engine import Tagger
 from training.config import from_values
-from training.recipes.keywords import SILENCE, UNKNOWN, Config, load, other_recordings
+from training.examine.outside import sounds_outside
+from training.recipes.keywords import SILENCE, UNKNOWN, Config, load
 from training.run import read_config
 from training.taggers import examination
 from training.taggers.examples import front_end
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         options.run,
         corpus,
         "keywords",
-        other_recordings(config),
+        sounds_outside(config.outside),
         excerpts_s=(0.5,),
         seconds=1.0,
         calibration=data,
