@@ -59,9 +59,9 @@ def running(*arguments: object) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def microphone(tmp_path_factory) -> Path:
-    """Return what the fake microphone plays, over and over: the clock of the examples."""
-    samples, rate = soundfile.read(ROOT / "examples" / "clock_tick.flac", dtype="int16")
-    path = tmp_path_factory.mktemp("microphone") / "clock.wav"
+    """Return what the fake microphone plays, over and over: a fire, which is itself wherever a recording begins."""
+    samples, rate = soundfile.read(ROOT / "examples" / "crackling_fire.flac", dtype="int16")
+    path = tmp_path_factory.mktemp("microphone") / "fire.wav"
     soundfile.write(path, np.tile(samples, 3), rate)
     return path
 
