@@ -117,6 +117,28 @@ def mix(
     return power + gain[:, None, None] * power[partner], mixed_targets
 
 
+def mixup(power: Tensor, targets: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Replace a ``share`` of the batch by weighted means of two of its spectrograms, and targets by those of the two.
+
+    H. Zhang et al., "mixup: Beyond empirical risk minimization" (2018), equation 1, on power, with the weight of the
+    first drawn evenly from one half to one. Unlike ``mix`` it says how much of either there is: for labels that exclude
+    each other.
+
+    Parameters
+    ----------
+    targets : Tensor, shape (batch, n_labels), or (batch, n_frames, n_labels)
+    """
+    batch = len(power)
+    partner = torch.randperm(batch, generator=generator)
+    chosen = torch.rand(batch, generator=generator) < share
+    first = torch.where(chosen, uniform(0.5, 1.0, (batch,), generator), 1.0)
+    blended = []
+    for values in (power, targets):
+        weight = first.view(-1, *[1] * (values.ndim - 1))
+        blended.append(weight * values + (1 - weight) * values[partner])
+    return blended[0], blended[1]
+
+
 def lay_under(
     power: Tensor, below: Tensor, share: float, below_db: tuple[float, float], generator: Generator
 ) -> Tensor:

@@ -27,6 +27,7 @@ ALL: dict[str, Callable[[Tensor, Generator], Tensor]] = {
     "crop_stretched": lambda x, g: augment.crop_stretched(x, torch.full((len(x),), x.shape[1]), 20, 1.25, g),
     "keep_part": lambda x, g: augment.keep_part(x, 0.5, 5, g),
     "mix": lambda x, g: augment.mix(x, torch.eye(len(x)), 0.5, 10.0, g)[0],
+    "mixup": lambda x, g: augment.mixup(x, torch.eye(len(x)), 0.5, g)[0],
     "lay_under": lambda x, g: augment.lay_under(x, x.flip(0), 0.5, (0.0, 20.0), g),
     "splice": lambda x, g: augment.splice(x, torch.eye(len(x)), 0.5, 0, g)[0],
     "equalise": lambda x, g: augment.equalise(x, 6.0, 5, g),
@@ -177,6 +178,33 @@ def test_nothing_is_mixed_at_share_zero() -> None:
     mixed, wanted = augment.mix(power, torch.eye(6), 0.0, 10.0, generator())
     assert torch.equal(mixed, power)
     assert torch.equal(wanted, torch.eye(6))
+
+
+def test_mixup_weighs_sounds_and_labels_alike() -> None:
+    power = spectrograms(batch=64)
+    targets = torch.eye(64)
+    mixed, wanted = augment.mixup(power, targets, 0.5, generator())
+    untouched = 0
+    for i, row in enumerate(wanted):
+        (held,) = torch.nonzero(row, as_tuple=True)
+        assert len(held) <= 2
+        assert row.sum().item() == pytest.approx(1)
+        assert row[i] >= 0.5
+        untouched += len(held) == 1
+        by_hand = sum(row[k] * power[k] for k in held.tolist())
+        torch.testing.assert_close(mixed[i], by_hand)
+    assert 20 <= untouched <= 44
+
+
+def test_mixup_holds_in_each_frame() -> None:
+    power, active = spectrograms(), torch.zeros(6, 50, 6)
+    for i in range(6):
+        active[i, 8 * i : 8 * i + 8, i] = 1
+    _, wanted = augment.mixup(power, active, 1.0, generator())
+    _, whole = augment.mixup(power, torch.eye(6), 1.0, generator())
+    for i in range(6):
+        for frame in range(50):
+            torch.testing.assert_close(wanted[i, frame], whole[i] * active[torch.arange(6), frame, torch.arange(6)])
 
 
 def test_the_equaliser_is_one_curve_of_lines_within_its_range() -> None:

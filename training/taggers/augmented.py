@@ -45,6 +45,8 @@ def augmented(clips: Examples, others: Examples | None, config: TaggerConfig, ge
     active = augment.audible(power, clips.loudest, config.inaudible_db)[..., None] * targets[:, None]
     power = augment.equalise(power, config.equaliser_db, 5, generator)
     power, active = augment.mix(power, active, config.mix_share, config.mix_below_db, generator)
+    if config.mixup_share:
+        power, active = augment.mixup(power, active, config.mixup_share, generator)
     if others is not None and config.under_share:
         below = others[torch.randint(len(others), (len(power),), generator=generator)]
         low, high = config.under_db

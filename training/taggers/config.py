@@ -54,6 +54,7 @@ class TaggerConfig:
     joined_label: int = 0  # what those are
     mix_share: float = 0.25  # of crops that get a second one on top
     mix_below_db: float = 10.0  # the second is at most this much weaker
+    mixup_share: float = 0.0  # of crops that become a mean of two, their labels by the weights of either
     other_share: float = 0.0  # sounds of no label, for each clip of a batch
     under_share: float = 0.0  # of crops that get a sound of no label under them
     under_db: tuple[float, ...] = (5.0, 30.0)  # least and most that it is weaker

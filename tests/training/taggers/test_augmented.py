@@ -74,6 +74,14 @@ def test_in_a_mixture_each_sound_keeps_its_frames() -> None:
     assert (active[both][:, 20:] == torch.tensor([0.0, 1.0])).all()
 
 
+def test_mixed_up_clips_have_two_labels_by_weight() -> None:
+    batch = augmented(clips(), None, replace(PLAIN, mixup_share=1.0), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(batch.targets.sum(dim=1), torch.ones(8))
+    assert ((batch.targets > 0).sum(dim=1) == 2).sum() >= 3
+    torch.testing.assert_close(batch.active[:, 0], batch.targets)
+    assert batch.active[:, 20:].sum() == 0
+
+
 def test_sounds_of_no_label_stay_where_they_are_longer_than_the_clips() -> None:
     joined = clips(2, 10).and_also(clips(3, 16, labelled=False))
     assert joined.features.power.shape == (5, 16, 4)
