@@ -56,6 +56,24 @@ def test_what_is_known_of_a_recording(tmp_path, model, settings):
     assert [(each - row.recorded_at).total_seconds() for each in times] == [0, 0.5, 1, 1.5]
 
 
+def test_what_was_odd_stands_in_the_row_and_so_does_the_model(tmp_path, model, settings):
+    odd, sound = write_clip(tmp_path / "odd.wav", 2.0), write_clip(tmp_path / "sound.wav", 2.0)
+    header = bytearray(odd.read_bytes())
+    header[40:44] = (10**6).to_bytes(4, "little")  # bytes of samples, of which 32,000 are there
+    odd.write_bytes(header)
+    store = store_in(tmp_path / "out", settings)
+    do_shard(model, shard_of([odd, sound, tmp_path / "missing.wav"]), store)
+    first, second, third = shard_rows(store, shard_of([odd]))
+    assert first.error is None
+    assert first.duration_s == 2.0
+    assert "(should be" in first.warnings
+    assert second.warnings is None
+    assert third.error_stage == "open"
+    want = model.card.model_sha256
+    assert [row.model_sha256 for row in (first, second, third)] == [want] * 3
+    assert len(want) == 64
+
+
 def test_a_pattern_says_how_names_hold_the_time(tmp_path, model):
     clip = write_clip(tmp_path / "hut 06-04-2018 19h17.wav", 1.0)
     store = store_in(tmp_path / "out", settings_for(model, time_pattern="%d-%m-%Y %Hh%M"))

@@ -190,6 +190,22 @@ def test_one_that_is_damaged_is_read_in_one_piece(tmp_path, model, settings, nam
     assert row["error_stage"] == "decode"
 
 
+def test_what_is_odd_about_its_end_is_said_once(tmp_path, model, settings):
+    path = write(tmp_path / "a.wav", 40, RATE)
+    header = bytearray(path.read_bytes())
+    header[40:44] = (2 * 41 * RATE).to_bytes(4, "little")
+    path.write_bytes(header)
+    shard = planned(path, settings)
+    assert shard.split is not None
+    whole, parts = store_in(tmp_path / "whole", settings), store_in(tmp_path / "parts", settings)
+    do_shard(model, shard, whole)
+    assert in_parts(model, shard, parts) is not None
+    (row,) = rows_in(whole)
+    assert rows_in(parts) == [row]
+    assert "(should be" in row["warnings"]
+    assert row["model_sha256"] == settings.model_sha256
+
+
 def test_one_that_changes_meanwhile_is_not_joined(tmp_path, model, settings):
     path = write(tmp_path / "a.wav", 40, RATE)
     shard = planned(path, settings)
