@@ -15,7 +15,9 @@ def uniform(low: float, high: float, shape: tuple[int, ...], generator: Generato
     return low + (high - low) * torch.rand(shape, generator=generator)
 
 
-def crop_stretched(power: Tensor, lengths: Tensor, n_frames: int, max_stretch: float, generator: Generator) -> Tensor:
+def crop_stretched(
+    power: Tensor, lengths: Tensor, n_frames: int, max_stretch: float, generator: Generator, max_shift: float = 0.0
+) -> Tensor:
     """Cut ``n_frames`` out of each spectrogram at a random place and speed.
 
     The speed is drawn log-uniformly from [1 / max_stretch, max_stretch]; frames between two others are interpolated
@@ -30,6 +32,8 @@ def crop_stretched(power: Tensor, lengths: Tensor, n_frames: int, max_stretch: f
     n_frames : int
     max_stretch : float
         At least 1.
+    max_shift : float
+        Frames that a cut may begin earlier or later than those places, over the recording's ends; zeros lie there.
 
     Returns
     -------
@@ -40,9 +44,10 @@ def crop_stretched(power: Tensor, lengths: Tensor, n_frames: int, max_stretch: f
     speed = torch.exp(log_stretch * uniform(-1, 1, (batch,), generator))
     # A negative slack starts the cut before the first frame: the place of a short sound in its surrounding silence.
     slack = lengths - n_frames * speed
-    one, other = (
-        _read(power, lengths, slack * torch.rand(batch, generator=generator), speed, n_frames) for _ in range(2)
-    )
+    places = [slack * torch.rand(batch, generator=generator) for _ in range(2)]
+    if max_shift:
+        places = [place + uniform(-max_shift, max_shift, (batch,), generator) for place in places]
+    one, other = (_read(power, lengths, place, speed, n_frames) for place in places)
     louder = one.sum(dim=(1, 2)) >= other.sum(dim=(1, 2))
     return torch.where(louder[:, None, None], one, other)
 

@@ -85,6 +85,22 @@ def test_a_short_recording_lies_whole_between_zeros() -> None:
     assert (got[:, :, 0] > 0).float().argmax(dim=1).unique().numel() > 5
 
 
+def test_a_shifted_crop_reaches_over_the_ends() -> None:
+    power = torch.arange(1, 21).float()[None, :, None].expand(64, 20, 2)
+    cut = augment.crop_stretched(power, torch.full((64,), 20), 20, 1.0, generator(), 6.0)
+    starts = set()
+    for row in cut:
+        heard = torch.nonzero(row[:, 0], as_tuple=True)[0]
+        first, last = heard[0].item(), heard[-1].item()
+        assert first == 0 or last == 19
+        step = row[first + 1 : last, 0].diff()
+        torch.testing.assert_close(step, torch.ones_like(step))
+        starts.add(round(row[10, 0].item() - 11))
+    assert min(starts) <= -4
+    assert max(starts) >= 4
+    assert max(map(abs, starts)) <= 6
+
+
 def test_the_louder_of_two_places_is_kept() -> None:
     given = torch.zeros(400, 100, 1)
     given[:, 60:70] = 1.0

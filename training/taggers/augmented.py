@@ -58,8 +58,9 @@ def augmented(clips: Examples, others: Examples | None, config: TaggerConfig, ge
 
 def crops(clips: Examples, config: TaggerConfig, generator: Generator) -> Tensor:
     """Return a cut of each clip at a random place and speed."""
-    n_frames = round(config.crop_s / config.hop_s)
-    return augment.crop_stretched(clips.features.power, clips.features.lengths, n_frames, config.max_stretch, generator)
+    n_frames, shift = round(config.crop_s / config.hop_s), config.shift_s / config.hop_s
+    power, lengths = clips.features.power, clips.features.lengths
+    return augment.crop_stretched(power, lengths, n_frames, config.max_stretch, generator, shift)
 
 
 def per_step(active: Tensor, frames_per_step: int) -> Tensor:

@@ -46,6 +46,7 @@ class TaggerConfig:
 
     crop_s: float = 5.0  # what the network sees at once in training
     max_stretch: float = 1.25  # speed within 1 / max_stretch ... max_stretch
+    shift_s: float = 0.0  # that a crop may begin before or end after its clip
     part_share: float = 0.3  # of crops that are silenced but for one part, as short clips and cut events are
     shortest_part_s: float = 0.5
     inaudible_db: float = 30.0  # what stays this far under its clip's loudest frame has no label

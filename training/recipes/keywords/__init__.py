@@ -68,17 +68,18 @@ class Config(TaggerConfig):
     score: str = "softmax"
     label_smoothing: float = 0.1
     dropout: float = 0.1
-    epochs: int = 40
+    epochs: int = 60
     warmup_steps: int = 100
 
     crop_s: float = 1.0
-    max_stretch: float = 1.1
+    shift_s: float = 0.1
     part_share: float = 0.0
     inaudible_db: float = 80.0  # a word cut off by the window's edge is still that word, as the data set has it
-    equaliser_db: float = 2.0
+    equaliser_db: float = 4.0
     joined_share: float = 0.03
     joined_label: int = CLASSES.index(UNKNOWN)
-    mix_share: float = 0.0
+    mix_share: float = 0.0  # a softmax has no room for two words
+    mixup_share: float = 0.5
     under_share: float = 0.1  # recordings of noise under the words
     noise_share: float = 0.05
     band_share: float = 0.05
