@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.errors import ConfigError
+from training.cluster_stage import EMBEDDINGS
 from training.losses.embedding import SOFT
 
 PRECISIONS = ("float32", "bfloat16")
@@ -39,6 +40,8 @@ class TaggerConfig:
     average_decay: float = 0.99  # per step, of the weights that are exported
     score: str = "sigmoid"  # labels are independent; softmax: they exclude each other
     label_smoothing: float = 0.05
+    embedding: str = "none"  # triple_header: first of all, on sets of labels
+    embedding_epochs: tuple[int, int, int] = (3, 10, 40)  # of it: clusterings, epochs after each, and after the last
     embedding_loss: str = "none"  # beside it; one of those that know mixed labels, training/losses/embedding.py
     embedding_weight: float = 1.0
     step_weight: float = 0.0  # of the loss of steps of time; 0 does not train their scores
@@ -72,6 +75,7 @@ class TaggerConfig:
             value = getattr(self, name)
             if not (value > 0 if isinstance(value, int) else value):
                 raise ConfigError(f"expected at least one of {name}, got {value!r}; change --{name}")
-        for name, choices in (("embedding_loss", SOFT), ("precision", PRECISIONS), ("score", SCORES)):
+        known = {"embedding": EMBEDDINGS, "embedding_loss": SOFT, "precision": PRECISIONS, "score": SCORES}
+        for name, choices in known.items():
             if (value := getattr(self, name)) not in choices:
                 raise ConfigError(f"expected --{name} to be one of {', '.join(choices)}, got {value!r}; change it")

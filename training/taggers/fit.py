@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from training import augment
 from training.averaging import exponential_average
+from training.cluster_stage import ClusterStage, Encoder, label_sets, learn_embedding
 from training.features import band_statistics, window_steps
 from training.losses.embedding import embedding_loss
 from training.networks.residual import FrameTagger
@@ -71,6 +72,8 @@ def fit(
     torch.manual_seed(draw(*seeds, 0))
     network = FrameTagger(clips.targets.shape[1], config.channels, config.embedding_size, config.dropout)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
+    if config.embedding == "triple_header" and job not in state:
+        learn_clusters(network, clips, frontend, config, seed=draw(*seeds, 1), job=job, run=run, state=state)
     average = exponential_average(network, config.average_decay)
     optimizer = torch.optim.AdamW(decayed(network, config.weight_decay), lr=config.learning_rate, fused=True)
     parts: dict[str, Any] = {"network": network, "average": average, "optimizer": optimizer}
@@ -90,9 +93,7 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(epoch * n_batches + i, config.epochs * n_batches, config)
             batch = augmented(clips[rows], others, config, generator)
-            log_mel = augment.mix_styles(window_steps(batch.power, frontend), config.style_share, generator)
-            log_mel = augment.mask(log_mel, 1, config.mask_frames, config.mask_mels, generator)
-            loss = total_loss(network, log_mel, batch, config)
+            loss = total_loss(network, varied(batch.power, frontend, config, generator), batch, config)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -102,6 +103,56 @@ def fit(
         if (epoch + 1) % config.checkpoint_every == 0:
             run.save({**state, job: {"epochs": epoch + 1} | {name: part.state_dict() for name, part in parts.items()}})
     return Fitted(average.module, frontend)
+
+
+def learn_clusters(
+    network: FrameTagger,
+    clips: Examples,
+    frontend: FrontendConfig,
+    config: TaggerConfig,
+    *,
+    seed: int,
+    job: str,
+    run: Run,
+    state: Mapping[str, Any],
+) -> None:
+    """Teach a network's embedding to keep sets of labels apart, or go on with it, before all that ``fit`` does.
+
+    Crops are changed as in the rest of training, but for what would change their labels.
+    """
+    alone = replace(config, joined_share=0.0, mix_share=0.0, mixup_share=0.0, other_share=0.0)
+    rows, classes = label_sets(clips.targets)
+    clips = clips[rows]
+
+    def embedding(log_mel: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
+            given: Tensor = network(log_mel)[1]
+        return given
+
+    def drawn(batch: Tensor, generator: torch.Generator) -> Tensor:
+        return varied(augmented(clips[batch], None, alone, generator).power, frontend, config, generator)
+
+    def after(reached: dict[str, Any], loss: float) -> None:
+        run.log(job=job, clustering=reached["iterations"], loss=loss)
+        run.save({**state, f"{job}-embedding": reached})
+
+    stage = ClusterStage.of(config.embedding_epochs, config.batch_size, config.learning_rate)
+    learn_embedding(
+        Encoder(network, embedding),
+        window_steps(clips.features.power, frontend),
+        classes,
+        stage,
+        seed,
+        drawn=drawn,
+        state=state.get(f"{job}-embedding"),
+        after=after,
+    )
+
+
+def varied(power: Tensor, frontend: FrontendConfig, config: TaggerConfig, generator: torch.Generator) -> Tensor:
+    """Return the network's input of mel power, with the changes that are made to log-mel."""
+    log_mel = augment.mix_styles(window_steps(power, frontend), config.style_share, generator)
+    return augment.mask(log_mel, 1, config.mask_frames, config.mask_mels, generator)
 
 
 def total_loss(network: nn.Module, log_mel: Tensor, batch: Batch, config: TaggerConfig) -> Tensor:

@@ -102,6 +102,24 @@ def test_a_loss_on_embeddings_makes_their_distances_those_of_the_labels():
     assert found["add"] < 0.9 * found["none"]
 
 
+@pytest.mark.parametrize("method", ["b1", "le_mt"])
+def test_a_stage_of_clusters_comes_first_and_reads_the_known_labels_alone(method):
+    config = replace(TINY, method=method, percentiles=(60.0,), embedding="triple_header", embedding_epochs=(2, 2, 4))
+    given = part(0, 120, known_share=0.9)
+    secret = Part(given.sequences, given.targets ^ (~given.known).astype(np.uint8), given.known)
+    one, other = (list(train(each, part(1), config, silent).network.parameters()) for each in (given, secret))
+    bare = list(train(given, part(1), replace(config, embedding="none"), silent).network.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(one, bare, strict=True))
+
+
+def test_a_stage_of_clusters_needs_clips_that_are_known_whole():
+    given = part(0, known_share=0.8)
+    given.known[np.arange(60), np.arange(60) % 3] = False
+    with pytest.raises(ConfigError, match="expected two sets of labels"):
+        train(given, part(1), replace(TINY, embedding="triple_header"), silent)
+
+
 def test_the_leak_of_the_authors_code_can_be_had_and_reads_them():
     config = replace(TINY, method="le", percentiles=(95.0,), leak=True)
     honest = part(0, known_share=0.5)

@@ -250,7 +250,10 @@ def test_short_clips_are_padded_to_ten_segments():
         ({"transformations": ("echo",)}, "--transformations among"),
         ({"strategy": "S5"}, "unlabelled_anchors=0 with S5"),
         ({"embedding_loss": "opl"}, "--embedding_loss among"),
-        ({"embedding_loss": "add", "strategy": "log_mel"}, "has no embedding"),
+        ({"embedding_loss": "add", "strategy": "log_mel"}, "has no such stage"),
+        ({"embedding": "triple_header"}, "embedding=none with S2, got 'triple_header'"),
+        ({"strategy": "frozen"}, "embedding=triple_header with frozen, got 'none'"),
+        ({"embedding": "proxies", "strategy": "crnn"}, "--embedding among"),
     ],
 )
 def test_what_no_part_knows_is_refused(changes, words):
@@ -352,6 +355,28 @@ def test_an_interrupted_run_ends_the_same(finished, data, tmp_path):
         train(data, Run(tmp_path / "run", asdict(TINY), echo), TINY)
     train(data, Run(tmp_path / "run", asdict(TINY)), TINY)
     assert (tmp_path / "run" / "metrics.json").read_text() == (finished / "metrics.json").read_text()
+
+
+@pytest.mark.parametrize("strategy", ["frozen", "crnn"])
+def test_clusters_of_sets_of_labels_in_place_of_triplets(data, tmp_path, strategy):
+    config = replace(TINY, strategy=strategy, embedding="triple_header", embedding_epochs=(2, 1, 1), labelled=12)
+    folders = [tmp_path / name for name in ("whole", "interrupted")]
+    train(data, Run(folders[0], asdict(config)), config)
+    lines = []
+
+    def echo(line):
+        lines.append(json.loads(line))
+        if len(lines) == 2:
+            raise Interruption
+
+    with pytest.raises(Interruption):
+        train(data, Run(folders[1], asdict(config), echo), config)
+    assert [line.get("clustering") for line in lines] == [1, 2]
+    train(data, Run(folders[1], asdict(config)), config)
+    one, other = ((folder / "metrics.json").read_text() for folder in folders)
+    assert one == other
+    with Tagger(folders[0] / "model.onnx", device="cpu") as tagger:
+        assert tagger.card.name == f"scenes-{strategy}"
 
 
 def test_a_run_on_the_papers_data(tmp_path):

@@ -13,10 +13,9 @@ from engine import Tagger
 from engine.errors import ConfigError
 from tests.training import trees
 from training.losses.angular import angular_distance_distribution
-from training.networks.event_encoders import CnnEncoder, Detector, LstmEncoder
+from training.networks.event_encoders import Detector, LstmEncoder
 from training.recipes.triple_header import Config, train
 from training.recipes.triple_header.detector import Part, train_detector, validation_loss
-from training.recipes.triple_header.embedding import cluster, cluster_weights, learn_embedding
 from training.recipes.triple_header.grid import ABLATIONS, cells, collect, in_per_cent, plot, tables
 from training.recipes.triple_header.toy import learn
 from training.run import Run
@@ -118,38 +117,6 @@ def test_the_large_class_splits_into_four_clusters():
     counts = torch.zeros(4, 4)
     counts.index_put_((large - 2, groups - 2), torch.ones(len(large)), accumulate=True)
     assert counts.amax(dim=1).sum() / counts.sum() > 0.7
-
-
-def test_clusters_hold_one_class_each_and_are_as_large_as_the_smallest():
-    generator = torch.Generator().manual_seed(0)
-    classes = torch.tensor([0] * 40 + [1] * 10 + [2] * 25)
-    embeddings = torch.nn.functional.normalize(torch.randn(75, 6, generator=generator), dim=1)
-    own, cluster_class, centroids = cluster(embeddings, classes, TINY, seed=0)
-    assert cluster_class.tolist() == [0] * 4 + [1] + [2] * 3
-    assert (cluster_class[own] == classes).all()
-    assert own.bincount().tolist() == [10] * 4 + [10] + [9, 9, 7] or max(own.bincount().tolist()) <= 10
-    assert centroids.norm(dim=1).tolist() == pytest.approx([1.0] * 8, abs=1e-5)
-    assert cluster_weights(cluster_class, "inverse").tolist() == pytest.approx([1 / 4] * 4 + [1.0] + [1 / 3] * 3)
-    assert cluster_weights(cluster_class, "direct").tolist() == [4.0] * 4 + [1.0] + [3.0] * 3
-
-
-def test_head_epochs_leave_the_encoder_alone():
-    torch.manual_seed(0)
-    encoder = LstmEncoder(4, 6)
-    before = [parameter.clone() for parameter in encoder.parameters()]
-    config = replace(TINY, outer_iterations=1, head_epochs=3, last_epochs=1, learning_rate=1e-30)
-    log_mel = torch.randn(40, 5, 4)
-    head = learn_embedding(encoder, log_mel, torch.tensor([0] * 30 + [1] * 10), config, 0)
-    assert head.scale.tolist() == pytest.approx([10.0] * 4, abs=1e-3)
-    assert all(torch.equal(a, b) for a, b in zip(before, encoder.parameters(), strict=True))
-
-
-def test_head_epochs_leave_the_running_means_alone():
-    encoder = CnnEncoder(20, 16, channels=(2, 3), pool_frames=(2, 5), pool_mels=2)
-    config = replace(TINY, outer_iterations=1, head_epochs=3, last_epochs=1, batch_size=8)
-    learn_embedding(encoder, torch.randn(40, 20, 16), torch.tensor([0] * 30 + [1] * 10), config, 0)
-    counts = [int(value) for name, value in encoder.state_dict().items() if name.endswith("num_batches_tracked")]
-    assert counts == [5, 5]
 
 
 def part(seed):

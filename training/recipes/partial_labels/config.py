@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.errors import ConfigError
+from training.cluster_stage import EMBEDDINGS
 from training.losses.embedding import SOFT
 
 METHODS = ("b0", "b1", "le", "mt", "le_mt")
@@ -38,6 +39,8 @@ class Config:
     beta: float = 3.0  # weight of the consistency
     decay: float = 0.999  # alpha of the teacher; 0.99 for SONYC-UST
     average_buffers: bool = False  # of batch normalisation, in the teacher; the authors' code leaves them to its passes
+    embedding: str = "none"  # triple_header: before all else, on the sets of labels of clips that are known whole
+    embedding_epochs: tuple[int, int, int] = (5, 30, 150)  # of it: clusterings, epochs after each, and after the last
     embedding_loss: str = "none"  # beside the cross entropy, on the student's mean features; add or add_pooled
     embedding_weight: float = 1.0
     leak: bool = False  # learn what was hidden where an entry is kept, as the authors' code does on SONYC-UST
@@ -55,6 +58,7 @@ class Config:
             "corpus": ("openmic2018", "sonyc_ust", "audioset_vggish", "scenes"),
             "method": METHODS,
             "hidden": ("random", "rare"),
+            "embedding": EMBEDDINGS,
             "embedding_loss": SOFT,
         }
         for name, known in choices.items():

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.cluster_stage import ClusterStage, Encoder, label_sets, learn_embedding
 from training.losses.embedding import embedding_loss
 from training.losses.masked import consistency, masked_bce
 from training.networks.attention import AttentionTagger
@@ -114,6 +115,8 @@ def fit(
     mean_teacher = config.method in ("mt", "le_mt")
     torch.manual_seed(config.seed * 4 + 2 * offset)
     student = AttentionTagger(size, n_labels, config.layers, config.dropout)
+    if config.embedding == "triple_header":
+        begin_with_clusters(student, training.sequences, targets, counted, config, offset)
     # Initialised by itself, as in the authors' code.
     teacher = AttentionTagger(size, n_labels, config.layers, config.dropout) if mean_teacher else None
     optimizer = torch.optim.Adam(student.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -155,6 +158,22 @@ def fit(
                 copy.deepcopy(student).eval(), now, None if teacher is None else copy.deepcopy(teacher).eval()
             )
     return best
+
+
+def begin_with_clusters(
+    student: AttentionTagger,
+    sequences: Tensor,
+    targets: NDArray[np.uint8],
+    counted: NDArray[np.bool_],
+    config: Config,
+    offset: int,
+) -> None:
+    """Teach the student's mean features to keep sets of labels apart, of the clips all of whose labels count."""
+    whole = torch.from_numpy(np.flatnonzero(counted.all(axis=1)))
+    rows, classes = label_sets(torch.from_numpy(targets)[whole])
+    encoder = Encoder(student, lambda inputs: student.with_features(inputs)[1])
+    stage = ClusterStage.of(config.embedding_epochs, config.batch_size, config.learning_rate)
+    learn_embedding(encoder, sequences[whole[rows]], classes, stage, config.seed * 4 + 2 * offset)
 
 
 def scores(network: AttentionTagger, sequences: Tensor, batch_size: int = 256) -> Tensor:

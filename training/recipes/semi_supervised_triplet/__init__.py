@@ -27,7 +27,7 @@ from training.metrics import f1_per_label, macro_f1
 from training.networks.segments import ClipTagger, FrameTagger, SegmentCnn
 from training.recipes.semi_supervised_triplet.clips import load_clips
 from training.recipes.semi_supervised_triplet.config import Config
-from training.recipes.semi_supervised_triplet.embedding import learn_embedding
+from training.recipes.semi_supervised_triplet.embedding import learn_clusters, learn_embedding
 from training.recipes.semi_supervised_triplet.tagger import train_tagger
 from training.recipes.semi_supervised_triplet.triplets import cut
 from training.run import commit
@@ -61,14 +61,21 @@ def figures(data: Path, run: Run, config: Config) -> dict[str, Any]:
     torch.manual_seed(config.seed)
     network = SegmentCnn(config.n_mels, config.channels, dropout=config.dropout)
     state = run.load()
-    if config.learns_embedding:
-        segments = cut(clips.mel, clips.targets["labelled"], config, clips.log_mel)
+    segments = cut(clips.mel, clips.targets["labelled"], config, clips.log_mel)
+    if config.learns_from_triplets:
 
         def after(reached: dict[str, Any], epoch: dict[str, float]) -> None:
             run.log(stage="embedding", epoch=reached["epochs"], **epoch)
             run.save(reached)
 
         learn_embedding(network, segments, config, state=state, after=after)
+    elif config.embedding == "triple_header":
+
+        def clustered(reached: dict[str, Any], loss: float) -> None:
+            run.log(stage="embedding", clustering=reached["iterations"], loss=loss)
+            run.save(reached)
+
+        learn_clusters(network, segments, config, state=state, after=clustered)
     model, validation = tag(network, clips, run, config)
     path = run.folder / "model.onnx"
     export(model, describe(clips, model, config), path, shortest=config.tagger_pool, gives="scores")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.errors import ConfigError
+from training.cluster_stage import EMBEDDINGS
 from training.losses.embedding import SOFT
 
 TRANSFORMATIONS = ("noise", "translation", "proximity", "mixing")
@@ -35,7 +36,7 @@ class Config:
     segments: int = 10  # of a clip: its first 960 frames; shorter clips are padded with zeros
 
     # 2. Triplets
-    strategy: str = "S2"  # S1 to S5; crnn, log_mel: the paper's two baselines without an embedding stage
+    strategy: str = "S2"  # S1 to S5; crnn, log_mel: the paper's two baselines without triplets; frozen: see embedding
     labelled_anchors: float = 1.0  # times that each labelled segment is an anchor, on average
     unlabelled_anchors: float = 1.0  # unlabelled anchors, in numbers of labelled segments
     transformations: tuple[str, ...] = TRANSFORMATIONS  # one is drawn for each triplet; the paper does not say which
@@ -55,6 +56,8 @@ class Config:
     margin: float = 1.0  # delta
     squared: bool = True  # distances; the printed formula can be read either way
     gradient: str = "all"  # through all three embeddings; anchor: the authors' later code
+    embedding: str = "none"  # triple_header, paper 4: before crnn, or before the tagger of frozen, on labelled segments
+    embedding_epochs: tuple[int, int, int] = (5, 5, 20)  # of it: clusterings, epochs after each, and after the last
     embedding_loss: str = "none"  # add, add_pooled: also on anchors with labels; of crnn, on its clips
     embedding_weight: float = 1.0
     epochs: int = 5  # over the triplets, which are drawn anew; not stated
@@ -76,11 +79,12 @@ class Config:
         """Refuse what no part of the recipe knows."""
         choices = {
             "corpus": ("scenes", "dcase2018"),
-            "strategy": ("S1", "S2", "S3", "S4", "S5", "crnn", "log_mel"),
+            "strategy": ("S1", "S2", "S3", "S4", "S5", "crnn", "log_mel", "frozen"),
             "noise": ("multiplicative", "additive"),
             "nearest": ("nearest", "beyond_transformed", "one_of_k"),
             "aggregate": ("flatten", "mean"),
             "gradient": ("all", "anchor"),
+            "embedding": EMBEDDINGS,
             "embedding_loss": SOFT,
         }
         for name, known in choices.items():
@@ -88,10 +92,16 @@ class Config:
                 raise ConfigError(f"expected --{name} among {known}, got {getattr(self, name)!r}; choose one of them")
         if not self.transformations or set(self.transformations) - set(TRANSFORMATIONS):
             raise ConfigError(f"expected --transformations among {TRANSFORMATIONS}, got {self.transformations}")
-        if self.strategy == "log_mel" and self.embedding_loss != "none":
+        fitting = {"frozen": ("triple_header",), "crnn": EMBEDDINGS}.get(self.strategy, ("none",))
+        if self.embedding not in fitting:
             raise ConfigError(
-                f"expected --embedding_loss=none with log_mel, which has no embedding, got {self.embedding_loss!r}; "
-                "change one"
+                f"expected --embedding={' or '.join(fitting)} with {self.strategy}, got {self.embedding!r}; "
+                "triple_header goes with crnn and frozen, and frozen with it alone"
+            )
+        if self.strategy in ("log_mel", "frozen") and self.embedding_loss != "none":
+            raise ConfigError(
+                f"expected --embedding_loss=none with {self.strategy}, which has no such stage, got "
+                f"{self.embedding_loss!r}; change one"
             )
         if self.strategy in ("S4", "S5") and self.unlabelled_anchors:
             raise ConfigError(
@@ -100,6 +110,6 @@ class Config:
             )
 
     @property
-    def learns_embedding(self) -> bool:
+    def learns_from_triplets(self) -> bool:
         """Whether there is a stage of triplets."""
         return self.strategy.startswith("S")

@@ -1,4 +1,7 @@
-"""Section 2 of the paper in time: the embedding learns from triplets that are drawn and mined anew at every epoch."""
+"""Section 2 of the paper in time: the embedding learns from triplets that are drawn and mined anew at every epoch.
+
+Or from clusters of labelled segments, the stage of paper 4, to compare with.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.cluster_stage import ClusterStage, Encoder, label_sets
+from training.cluster_stage import learn_embedding as learn_from_clusters
 from training.losses.embedding import embedding_loss
 from training.losses.triplet import triplet_loss
 from training.recipes.semi_supervised_triplet.triplets import choose_anchors, draw, mine, nearest_segments
@@ -90,6 +95,21 @@ def learn_embedding(
         reached = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epoch + 1}
         after(reached, figures)
     network.eval()
+
+
+def learn_clusters(
+    network: SegmentCnn,
+    segments: Segments,
+    config: Config,
+    *,
+    state: Mapping[str, Any] | None = None,
+    after: Callable[[dict[str, Any], float], None] = lambda _state, _loss: None,
+) -> None:
+    """Train the network in place to keep the sets of labels of labelled segments apart; as ``learn_embedding``."""
+    rows, classes = label_sets(torch.from_numpy(segments.targets))
+    stage = ClusterStage.of(config.embedding_epochs, config.batch_size, config.learning_rate)
+    encoder = Encoder(network, lambda inputs: aggregated(network(inputs), config))
+    learn_from_clusters(encoder, segments.inputs(rows.numpy()), classes, stage, config.seed, state=state, after=after)
 
 
 def targets_of(anchors: NDArray[np.int64], segments: Segments) -> Tensor:

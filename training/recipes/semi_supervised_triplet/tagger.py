@@ -54,7 +54,7 @@ def train_tagger(
             rows = torch.from_numpy(batch)
             scores, embeddings = tagger(frames["labelled"][rows])
             loss = nn.functional.binary_cross_entropy(scores, truth[rows])
-            if not config.learns_embedding:  # else the embedding has had the loss, and is frozen
+            if config.strategy == "crnn":  # else the embedding has had the loss, and is frozen
                 extra = embedding_loss(config.embedding_loss, embeddings, truth[rows])
                 loss = loss + config.embedding_weight * extra
             optimizer.zero_grad()

@@ -28,6 +28,7 @@ import torch
 from engine import LogMel, Tagger
 from engine.card import ModelCard, ModelInput, ModelOutput, ModelOutputs
 from engine.frontend import FrontendConfig
+from training.cluster_stage import learn_embedding
 from training.datasets.imbalanced import EventClip, EventSet, load_events
 from training.export import export
 from training.metrics import (
@@ -39,7 +40,6 @@ from training.metrics import (
 from training.networks.event_encoders import ClusterHead, CnnEncoder, Detector, LstmEncoder
 from training.recipes.triple_header.config import Config
 from training.recipes.triple_header.detector import Part, train_detector
-from training.recipes.triple_header.embedding import learn_embedding
 from training.run import Run, commit
 
 if TYPE_CHECKING:

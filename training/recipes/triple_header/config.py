@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.errors import ConfigError
+from training.cluster_stage import EMBEDDINGS, ClusterStage
 from training.losses.embedding import EMBEDDING_LOSSES
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ClusterStage):
     """Defaults are the paper's where it gives a number; where it gives none, the comment says why this one."""
 
     seed: int = 0
@@ -32,16 +33,6 @@ class Config:
     dropout: float = 0.3  # of the CNN
 
     embedding: str = "triple_header"  # none is the baseline: the detector alone, from scratch
-    outer_iterations: int = 5  # N_c
-    head_epochs: int = 2
-    inner_epochs: int = 30
-    last_epochs: int = 150
-    scale: float = 10.0  # alpha_0, the length of the head's columns at first; below about 10 no loss can become small
-    same_margin: float = 0.0  # beta
-    other_margin: float = 5.0  # beta'
-    reading: str = "A"  # of the margins: training/losses/triple_header.py
-    balanced: bool = True  # clusters of equal size; false is plain spherical k-means
-    class_weight: str = "inverse"  # 1 / w'; equal, or direct for the other direction
 
     detector_epochs: int = 200  # at most
     patience: int = 10  # epochs without a lower validation loss
@@ -49,19 +40,16 @@ class Config:
     gamma: float = 0.0  # of the focal loss; 0 is cross entropy
     embedding_loss: str = "none"  # beside it; background is a class. No use in proposed1, whose encoder stays
     embedding_weight: float = 1.0
-    batch_size: int = 64  # the paper's for each of its eight processors
-    learning_rate: float = 1e-3
 
     false_alarms: float = 0.05  # the rate of the second set of thresholds in the card
 
     def __post_init__(self) -> None:
         """Refuse numbers that no run can have."""
+        super().__post_init__()
         choices = {
             "corpus": ("keywords", "esc10", "audioset"),
             "encoder": ("lstm", "cnn"),
-            "embedding": ("triple_header", "none"),
-            "reading": ("A", "B", "C", "D"),
-            "class_weight": ("inverse", "equal", "direct"),
+            "embedding": EMBEDDINGS,
             "embedding_loss": EMBEDDING_LOSSES,
         }
         for name, values in choices.items():
@@ -69,7 +57,7 @@ class Config:
                 raise ConfigError(
                     f"expected --{name} to be one of {', '.join(values)}, got {getattr(self, name)!r}; change it"
                 )
-        for name in ("threads", "outer_iterations", "last_epochs", "batch_size", "detector_epochs", "patience", "size"):
+        for name in ("threads", "detector_epochs", "patience", "size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"expected at least one of {name}, got {getattr(self, name)!r}; change --{name}")
         if len(self.ratio) < 2 or min(self.ratio) < 1:

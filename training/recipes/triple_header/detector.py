@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from training.cluster_stage import batches
 from training.losses.embedding import embedding_loss
 from training.losses.triple_header import positive_weights, weighted_bce
-from training.recipes.triple_header.embedding import batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable

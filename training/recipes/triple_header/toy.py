@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from training.cluster_stage import cluster, embed, learn_embedding
 from training.networks.event_encoders import LstmEncoder
 from training.recipes.triple_header.config import Config
-from training.recipes.triple_header.embedding import cluster, embed, learn_embedding
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,0 +1,92 @@
+"""Fitting a tagger behind a stage of clusters."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from training.features import MelPower, window_steps
+from training.run import Run
+from training.taggers.config import TaggerConfig
+from training.taggers.examples import Examples, examples, front_end
+from training.taggers.fit import Fitted, fit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = TaggerConfig(
+    seeds=(0,),
+    sample_rate=8000,
+    f_max=4000.0,
+    n_mels=8,
+    lowest_band=4,
+    channels=(4, 8),
+    embedding_size=8,
+    epochs=2,
+    batch_size=12,
+    warmup_steps=2,
+    checkpoint_every=1,
+    crop_s=0.8,
+    shortest_part_s=0.2,
+    embedding="triple_header",
+    embedding_epochs=(2, 2, 3),
+)
+
+
+class Interruption(BaseException):
+    """Stands for the end of a time slot."""
+
+
+@pytest.fixture(scope="module")
+def clips() -> Examples:
+    """Forty-eight clips of four labels, each with power in two bands of its own."""
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.arange(48) % 4
+    power = 0.1 * torch.rand(48, 40, 8, generator=generator)
+    for i, label in enumerate(truth.tolist()):
+        power[i, :, 2 * label : 2 * label + 2] += 1
+    return examples(MelPower(power, torch.full((48,), 40)), truth, 4)
+
+
+def fitted(clips: Examples, folder: Path, config: TaggerConfig, stop_after: int | None = None) -> tuple[Fitted, int]:
+    """Fit, or go on; return what came out and the number of lines that were logged."""
+    lines: list[str] = []
+
+    def echo(line: str) -> None:
+        lines.append(line)
+        if len(lines) == stop_after:
+            raise Interruption
+
+    run = Run(folder, asdict(config), echo)
+    state = run.load() or {"done": {}}
+    made = fit(clips, None, front_end(config), config, seeds=(0, 1), job="final", run=run, state=state)
+    return made, len(lines)
+
+
+def test_an_interrupted_stage_goes_on_and_ends_the_same(clips: Examples, tmp_path: Path) -> None:
+    whole, n_lines = fitted(clips, tmp_path / "whole", CONFIG)
+    assert n_lines == 4  # two clusterings, two epochs
+    for stop in (1, 2, 3):
+        folder = tmp_path / f"stopped{stop}"
+        with pytest.raises(Interruption):
+            fitted(clips, folder, CONFIG, stop)
+        again, _ = fitted(clips, folder, CONFIG)
+        for name, value in whole.network.state_dict().items():
+            assert torch.equal(value, again.network.state_dict()[name]), (stop, name)
+
+
+def test_the_stage_is_where_the_network_begins(clips: Examples, tmp_path: Path) -> None:
+    """Without steps to take after it, the labels lie apart that were one heap."""
+    config, spread = replace(CONFIG, learning_rate=1e-3, epochs=1, embedding_epochs=(2, 10, 40)), {}
+    truth = clips.targets.argmax(dim=1)
+    for embedding in ("none", "triple_header"):
+        each = replace(config, embedding=embedding)
+        made, _ = fitted(clips, tmp_path / embedding, each)
+        with torch.no_grad():
+            rows = made.network.eval()(window_steps(clips.features.power, made.frontend))[1]
+        cosines, same = rows @ rows.T, truth[:, None] == truth
+        spread[embedding] = float(cosines[same].mean() - cosines[~same].mean())
+    assert spread["triple_header"] > spread["none"] + 0.3
