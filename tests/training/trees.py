@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
+from training.datasets.speech_commands import CLASSES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -96,3 +98,20 @@ def write_table(path: Path, rows: list[dict[str, object]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def speech_commands_dev(root: Path, n_speakers: int) -> Path:
+    """Write a tone with noise for each class by each speaker; return the folder."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for i, name in enumerate(CLASSES):
+        for speaker in range(n_speakers):
+            file = f"{name}/{speaker}{i:07x}_nohash_0.flac"
+            (root / "audio" / name).mkdir(parents=True, exist_ok=True)
+            tone = np.sin(2 * np.pi * 150 * 1.3**i * np.arange(16_000) / 16_000)
+            soundfile.write(root / "audio" / file, 0.3 * tone + 0.05 * generator.standard_normal(16_000), 16_000)
+            voice = "" if name == "silence" else f"speaker{speaker}"
+            word = {"silence": "", "unknown": "cat"}.get(name, name)
+            rows.append({"filename": file, "class": name, "word": word, "speaker": voice, "duration_s": 1.0})
+    write_table(root / "meta.csv", rows)
+    return root

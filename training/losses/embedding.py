@@ -1,8 +1,8 @@
 """The losses on embeddings by name, to be added to the loss of any recipe: ``--embedding-loss=add``.
 
 Each is ``training.losses.angular``'s, over the whole batch. Targets are label indices, or one row of label shares per
-clip; the second kind, which mixing makes, only some of the losses are defined for (``SOFT``). Of these ``add`` has a term
-that lets networks which start from nothing put all distances to one (docs/papers/angular.md): take ``add_pooled``.
+clip; the second kind, which mixing makes, only some of the losses are defined for (``SOFT``). Of these ``add`` has a
+term that lets networks which start from nothing put all distances to one (docs/papers/angular.md): take ``add_pooled``.
 """
 
 from __future__ import annotations

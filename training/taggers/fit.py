@@ -49,6 +49,7 @@ def fit(
     job: str,
     run: Run,
     state: Mapping[str, Any],
+    begin: Mapping[str, Tensor] | None = None,
 ) -> Fitted:
     """Train one network, or go on with it.
 
@@ -67,10 +68,14 @@ def fit(
     run : Run
     state : mapping
         Of the run; the network's own part of it is under its job.
+    begin : mapping or None
+        ``convolutions`` of another network, with which this one begins; drawn at random where it is None.
     """
     frontend = band_statistics(clips.features, frontend)
     torch.manual_seed(draw(*seeds, 0))
     network = FrameTagger(clips.targets.shape[1], config.channels, config.embedding_size, config.dropout)
+    if begin is not None:
+        network.load_state_dict({**network.state_dict(), **begin})
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
     if config.embedding == "triple_header" and job not in state:
         learn_clusters(network, clips, frontend, config, seed=draw(*seeds, 1), job=job, run=run, state=state)
@@ -103,6 +108,11 @@ def fit(
         if (epoch + 1) % config.checkpoint_every == 0:
             run.save({**state, job: {"epochs": epoch + 1} | {name: part.state_dict() for name, part in parts.items()}})
     return Fitted(average.module, frontend)
+
+
+def convolutions(network: nn.Module) -> dict[str, Tensor]:
+    """Return the part of a network's state that does not depend on what its labels are."""
+    return {name: value for name, value in network.state_dict().items() if name.startswith(("stem.", "blocks."))}
 
 
 def learn_clusters(

@@ -18,8 +18,9 @@ from tests.training import trees
 from training.networks.residual import FrameTagger
 from training.recipes.esc10 import LABELS, Config, load, match_steps, step_thresholds, train
 from training.run import Run
+from training.taggers import cross_validation
 from training.taggers.examples import front_end
-from training.taggers.fit import learning_rate
+from training.taggers.fit import Fitted, fit, learning_rate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +99,57 @@ def test_an_interrupted_run_ends_bit_equal(data: Path, finished: Path, tmp_path:
             start(tmp_path / "run", data, TINY, stop)
     start(tmp_path / "run", data, TINY)
     assert results(tmp_path / "run") == results(finished)
+
+
+@pytest.fixture(scope="module")
+def after_words(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A run that learns words first: two epochs of them, then one of its own for each of two folds."""
+    words = trees.speech_commands_dev(tmp_path_factory.mktemp("words"), 2)
+    return replace(TINY, seeds=(0,), words=str(words), words_epochs=2, epochs=1, checkpoint_every=1)
+
+
+def test_words_that_are_learnt_first_survive_an_interruption(data: Path, after_words: Config, tmp_path: Path) -> None:
+    lines = start(tmp_path / "whole", data, after_words)
+    jobs = [json.loads(line)["job"] for line in lines]
+    assert jobs[:3] == ["seed0-before", "seed0-before", "seed0-fold1"]
+    assert jobs.count("seed0-before") == 2
+    for stop in (1, 2, 3, len(lines)):
+        with pytest.raises(Interruption):
+            start(tmp_path / str(stop), data, after_words, stop)
+        start(tmp_path / str(stop), data, after_words)
+        assert results(tmp_path / str(stop)) == results(tmp_path / "whole"), stop
+
+
+def test_all_networks_of_a_seed_begin_with_what_it_learnt_of_words(
+    data: Path, after_words: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: dict[str, dict[str, torch.Tensor]] = {}
+    learnt = {}
+
+    def noted(*arguments: object, job: str, begin: dict[str, torch.Tensor] | None = None, **options: object) -> Fitted:
+        if begin is not None:
+            begun[job] = begin
+        made = fit(*arguments, job=job, begin=begin, **options)  # type: ignore[arg-type]
+        if job == "seed0-before":
+            learnt.update(made.network.state_dict())
+        return made
+
+    monkeypatch.setattr(cross_validation, "fit", noted)
+    start(tmp_path / "run", data, after_words)
+    assert set(begun) == {"seed0-fold1", "seed0-fold2", "final"}
+    for begin in begun.values():
+        assert {name.split(".")[0] for name in begin} == {"stem", "blocks"}
+        assert all(torch.equal(value, learnt[name]) for name, value in begin.items())
+
+
+def test_nothing_is_learnt_first_without_words_or_epochs(data: Path, after_words: Config, tmp_path: Path) -> None:
+    for config in (replace(after_words, words=""), replace(after_words, words_epochs=0)):
+        assert load(data, front_end(config), config, tmp_path).before is None
+    before = load(data, front_end(after_words), after_words, tmp_path).before
+    assert before is not None
+    assert before.clips.targets.shape == (24, 12)
+    assert before.clips.features.power.shape[1:] == (101, TINY.n_mels)
+    assert (before.config.epochs, before.config.channels, before.config.score) == (2, TINY.channels, "softmax")
 
 
 def test_a_resumed_run_repeats_no_finished_work(data: Path, tmp_path: Path) -> None:

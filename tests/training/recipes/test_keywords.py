@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import soundfile
 
 from engine import Tagger
-from tests.training.trees import write_table
+from tests.training import trees
 from training.datasets.speech_commands import CLASSES
 from training.recipes.keywords import N_FOLDS, Config, load, train
 from training.run import Run
@@ -35,20 +34,7 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("words")
-    generator = np.random.default_rng(0)
-    rows = []
-    for i, name in enumerate(CLASSES):
-        for speaker in range(N_FOLDS):
-            file = f"{name}/{speaker}{i:07x}_nohash_0.flac"
-            (root / "audio" / name).mkdir(parents=True, exist_ok=True)
-            tone = np.sin(2 * np.pi * 150 * 1.3**i * np.arange(16_000) / 16_000)
-            soundfile.write(root / "audio" / file, 0.3 * tone + 0.05 * generator.standard_normal(16_000), 16_000)
-            voice = "" if name == "silence" else f"speaker{speaker}"
-            word = {"silence": "", "unknown": "cat"}.get(name, name)
-            rows.append({"filename": file, "class": name, "word": word, "speaker": voice, "duration_s": 1.0})
-    write_table(root / "meta.csv", rows)
-    return root
+    return trees.speech_commands_dev(tmp_path_factory.mktemp("words"), N_FOLDS)
 
 
 def test_a_run_gives_a_model_for_live_audio(data: Path, tmp_path: Path) -> None:

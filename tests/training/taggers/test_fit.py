@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from training.features import MelPower, window_steps
+from training.networks.residual import FrameTagger
 from training.run import Run
 from training.taggers.config import TaggerConfig
 from training.taggers.examples import Examples, examples, front_end
-from training.taggers.fit import Fitted, fit
+from training.taggers.fit import Fitted, convolutions, fit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,3 +91,18 @@ def test_the_stage_is_where_the_network_begins(clips: Examples, tmp_path: Path) 
         cosines, same = rows @ rows.T, truth[:, None] == truth
         spread[embedding] = float(cosines[same].mean() - cosines[~same].mean())
     assert spread["triple_header"] > spread["none"] + 0.3
+
+
+def test_a_network_begins_with_the_convolutions_of_another(clips: Examples, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    other = FrameTagger(9, CONFIG.channels, CONFIG.embedding_size)
+    config = replace(CONFIG, embedding="none", epochs=1, learning_rate=1e-30, weight_decay=0.0)
+    run = Run(tmp_path / "run", asdict(config))
+    options = {"seeds": (0, 1), "job": "final", "run": run, "state": {}}
+    made = fit(clips, None, front_end(config), config, begin=convolutions(other), **options)  # type: ignore[arg-type]
+    kept, own = dict(other.named_parameters()), dict(made.network.named_parameters())
+    for name, value in kept.items():
+        if name.startswith(("stem", "blocks")):
+            torch.testing.assert_close(own[name], value)
+    assert own["classify.2.weight"].shape == (4, CONFIG.embedding_size)
+    assert not torch.equal(own["embed.0.weight"], kept["embed.0.weight"])

@@ -1,16 +1,18 @@
 """ESC-10: the tagger and the embedder that ship with the engine.
 
 A residual CNN on log-mel spectrograms that scores windows and, for the times of events, steps of a third of a second;
-trained from scratch in minutes on one core. First one model per fold and seed, each exported and examined on its unseen
-fold through the engine; then one model on every fold, its scores calibrated, with the thresholds and figures of the
-first part in its card. The embedder is the same network without its scores.
+trained in minutes on one core. Its convolutions learn spoken words first, of which there are ten times as many. Then
+one model per fold and seed, each exported and examined on its unseen fold through the engine; then one model on every
+fold, its scores calibrated, with the thresholds and figures of the first part in its card. The embedder is the same
+network without its scores.
 
     python -m training run esc10 --data DIR --run runs/esc10 --words=DIR --outside=DIR
     python -m training run esc10 --data DIR --run runs/trial --epochs=40 --seeds=0 --final=false
     python -m training esc10 examine runs/esc10 --yamnet DIR --page models/esc10.md
 
 DIR is the ESC-50 download or the development part of ESC-10 (``training/datasets/esc50.py``); ``--words`` names Speech
-Commands, of whose words speech is made that the tagger must not be sure of; ``--outside`` names recordings of anything
+Commands, which the network learns first, and of whose words speech is made that the tagger must not be sure of;
+``--outside`` names recordings of anything
 else, by which thresholds are chosen and which nothing learns from. The run writes ``metrics.json``,
 ``seedS-foldF.onnx``, ``esc10.onnx`` and ``esc10-embedder.onnx``; interrupted, ``python -m training resume RUN`` goes on
 and ends bit-equal.
@@ -37,9 +39,10 @@ from training.examine.outside import sounds_outside
 from training.examine.scenes import make_scene
 from training.export import export
 from training.features import mel_power
+from training.recipes import keywords
 from training.run import Run, commit
 from training.taggers.config import TaggerConfig
-from training.taggers.cross_validation import Corpus, cross_validate, final_fit, first_seed, heard
+from training.taggers.cross_validation import Before, Corpus, cross_validate, final_fit, first_seed, heard
 from training.taggers.examples import examples, front_end
 from training.taggers.figures import CrossValidated
 from training.taggers.others import other_sounds
@@ -60,7 +63,8 @@ LABELS = tuple(ESC10.values())
 class Config(TaggerConfig):
     """Every number of the recipe; the defaults are those of the shipped models."""
 
-    words: str = ""  # folder of Speech Commands, for speech among the sounds of no label; none without it
+    words: str = ""  # folder of Speech Commands, to learn first and for speech of no label; neither without it
+    words_epochs: int = 20  # of learning them; 0 begins from nothing
     outside: str = ""  # folder of recordings that have none of the labels, training/examine/outside.py; none without it
     step_weight: float = 1.0
     scene_s: float = 600.0  # of the scenes that the steps' thresholds are matched on; 0 leaves the steps as they are
@@ -105,7 +109,30 @@ def load(data: Path, frontend: FrontendConfig, config: Config, cache: Path) -> C
         raise ConfigError(f"expected two folds or more with clips of all ten classes, got {got}; download ESC-10 again")
     truth = torch.tensor([LABELS.index(record.label) for record in records])
     clips = examples(mel_power(records, frontend, cache=cache), truth, len(LABELS))
-    return Corpus(LABELS, tuple(records), folds, clips, others(frontend, config))
+    before = learnt_before(frontend, config, cache)
+    return Corpus(LABELS, tuple(records), folds, clips, others(frontend, config), before=before)
+
+
+def learnt_before(frontend: FrontendConfig, config: Config, cache: Path) -> Before | None:
+    """Return the words to learn first, with the settings of their own recipe; None where there are none.
+
+    Nothing of how they are mixed or joined there: it is the convolutions that are wanted, not the labels.
+    """
+    if not config.words or not config.words_epochs:
+        return None
+    read = load_speech_commands(Path(config.words)).complete()
+    truth = torch.tensor([read.labels.index(record.label) for record in read.records])
+    clips = examples(mel_power(read.records, frontend, cache=cache), truth, len(read.labels))
+    same = ("threads", "precision", "sample_rate", "f_max", "win_s", "hop_s", "n_mels", "channels", "embedding_size")
+    settings = replace(
+        keywords.Config(),
+        **{name: getattr(config, name) for name in (*same, "checkpoint_every", "lowest_band")},
+        epochs=config.words_epochs,
+        batch_size=64,
+        joined_share=0.0,
+        mixup_share=0.0,
+    )
+    return Before(clips, settings)
 
 
 def others(frontend: FrontendConfig, config: Config) -> Examples | None:

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     stored = read_config(options.run)
     config = from_values(Config, {name: value for name, value in stored.items() if name not in ("recipe", "data")})
     data = Path(stored["data"])
-    corpus = load(data, front_end(config), replace(config, other_share=0.0), options.run)
+    corpus = load(data, front_end(config), replace(config, other_share=0.0, words_epochs=0), options.run)
     sounds = sounds_outside(config.outside)
     found = examination.examine(
         options.run, corpus, "esc10", sounds, excerpts_s=(1.0, 2.0, 5.0), seconds=5.0, calibration=data
