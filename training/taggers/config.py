@@ -44,6 +44,7 @@ class TaggerConfig:
     embedding_epochs: tuple[int, int, int] = (3, 10, 40)  # of it: clusterings, epochs after each, and after the last
     embedding_loss: str = "none"  # beside it; one of those that know mixed labels, training/losses/embedding.py
     embedding_weight: float = 1.0
+    consistency: float = 0.0  # weight of agreement with the averaged network on the unchanged crop (mean teacher)
     step_weight: float = 0.0  # of the loss of steps of time; 0 does not train their scores
     checkpoint_every: int = 10  # epochs
 

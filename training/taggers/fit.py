@@ -16,6 +16,7 @@ from training.averaging import exponential_average
 from training.cluster_stage import ClusterStage, Encoder, label_sets, learn_embedding
 from training.features import band_statistics, window_steps
 from training.losses.embedding import embedding_loss
+from training.losses.masked import consistency
 from training.networks.residual import FrameTagger
 from training.taggers.augmented import augmented, per_step
 
@@ -98,7 +99,9 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(epoch * n_batches + i, config.epochs * n_batches, config)
             batch = augmented(clips[rows], others, config, generator)
-            loss = total_loss(network, varied(batch.power, frontend, config, generator), batch, config)
+            plain = window_steps(batch.power, frontend)
+            expected = teacher_scores(average.module, plain, config) if config.consistency else None
+            loss = total_loss(network, varied(plain, config, generator), batch, config, expected)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -140,7 +143,8 @@ def learn_clusters(
         return given
 
     def drawn(batch: Tensor, generator: torch.Generator) -> Tensor:
-        return varied(augmented(clips[batch], None, alone, generator).power, frontend, config, generator)
+        power = augmented(clips[batch], None, alone, generator).power
+        return varied(window_steps(power, frontend), config, generator)
 
     def after(reached: dict[str, Any], loss: float) -> None:
         run.log(job=job, clustering=reached["iterations"], loss=loss)
@@ -159,18 +163,34 @@ def learn_clusters(
     )
 
 
-def varied(power: Tensor, frontend: FrontendConfig, config: TaggerConfig, generator: torch.Generator) -> Tensor:
-    """Return the network's input of mel power, with the changes that are made to log-mel."""
-    log_mel = augment.mix_styles(window_steps(power, frontend), config.style_share, generator)
+def varied(log_mel: Tensor, config: TaggerConfig, generator: torch.Generator) -> Tensor:
+    """Return the network's input with the changes that are made to it, and not to power."""
+    log_mel = augment.mix_styles(log_mel, config.style_share, generator)
     return augment.mask(log_mel, 1, config.mask_frames, config.mask_mels, generator)
 
 
-def total_loss(network: nn.Module, log_mel: Tensor, batch: Batch, config: TaggerConfig) -> Tensor:
-    """Return the loss of a batch: of its labels, of its embeddings and of its steps."""
+def teacher_scores(teacher: nn.Module, log_mel: Tensor, config: TaggerConfig) -> Tensor:
+    """Return the scores of an averaged network in evaluation mode, without gradients."""
+    teacher.eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
+        return scores_of(teacher(log_mel)[0], config)
+
+
+def scores_of(logits: Tensor, config: TaggerConfig) -> Tensor:
+    """Return the scores that logits stand for."""
+    return logits.float().softmax(dim=-1) if config.score == "softmax" else logits.float().sigmoid()
+
+
+def total_loss(
+    network: nn.Module, log_mel: Tensor, batch: Batch, config: TaggerConfig, expected: Tensor | None = None
+) -> Tensor:
+    """Return the loss of a batch: of its labels, of its embeddings, of its steps, and of what scores are expected."""
     with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
         logits, embedding, steps = network(log_mel)
     loss = label_loss(logits, batch.targets, config).sum() / len(logits)
     loss = loss + config.embedding_weight * embedding_loss(config.embedding_loss, embedding, batch.targets)
+    if expected is not None:
+        loss = loss + config.consistency * consistency(scores_of(logits, config), expected)
     if config.step_weight:
         each = label_loss(steps, per_step(batch.active, network.frames_per_step), config)  # type: ignore[arg-type]
         loss = loss + config.step_weight * each.sum() / (each.shape[0] * each.shape[1])

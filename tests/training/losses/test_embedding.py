@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from training.losses import angular
+from training.losses import angular, contrastive
 from training.losses.embedding import EMBEDDING_LOSSES, SOFT, embedding_loss
 
 LABELS = torch.tensor([3, 3, 0, 0, 1])
@@ -26,6 +26,8 @@ def test_names_mean_the_functions() -> None:
         "add_pooled": angular.soft_angular_distance_distribution(E, ONE_HOT, (1, 0), count_diagonal=True),
         "opl": angular.orthogonal_projection(E, LABELS),
         "opl_scaled": 0.1 * angular.orthogonal_projection(E, LABELS, 2.0, absolute=True),
+        "supcon": contrastive.supervised_contrastive(E, ONE_HOT),
+        "batch_hard": contrastive.batch_hard_triplet(E, ONE_HOT),
     }
     assert tuple(expected) == EMBEDDING_LOSSES
     for name, loss in expected.items():
@@ -36,7 +38,8 @@ def test_shares_of_labels_take_the_soft_form_and_rows_without_label_are_left_out
     expected = angular.soft_angular_distance_distribution(E, ONE_HOT, (2, 3))
     more = torch.cat([E, torch.ones(1, 4)]), torch.cat([0.5 * ONE_HOT, torch.zeros(1, 5)])
     torch.testing.assert_close(embedding_loss("add", *more, (2, 3, 4, 5)), expected)
-    torch.testing.assert_close(embedding_loss("add_pooled", *more), embedding_loss("add_pooled", E, LABELS))
+    for name in ("add_pooled", "supcon", "batch_hard"):
+        torch.testing.assert_close(embedding_loss(name, *more), embedding_loss(name, E, LABELS))
 
 
 def test_what_a_loss_cannot_take_is_refused() -> None:

@@ -273,7 +273,7 @@ def test_a_run_on_the_device_ends_near_that_on_the_processor(data, finished, tmp
     [
         ({"encoder": "cnn"}, "residual, crnn, ast, beats"),
         ({"embedding_loss": "triplet"}, "none, add, add_plain"),
-        ({"mixup": 0.5, "embedding_loss": "opl"}, "none, add, add_pooled, or --mixup=0"),
+        ({"mixup": 0.5, "embedding_loss": "opl"}, "none, add, add_pooled, supcon, batch_hard, or --mixup=0"),
         ({"mixup": 0.5, "objective": "focal"}, "ce or bce"),
         ({"mixup": 2.0}, "from 0 to 1"),
         ({"lambdas": (1.0,)}, "four lambdas"),

@@ -314,5 +314,5 @@ def test_a_loss_on_embeddings_is_added_and_counts(data: Path, tmp_path: Path) ->
     ]
     losses = [log[0]["loss"] for log in logs]
     assert losses[0] < losses[2] < losses[1]
-    with pytest.raises(ConfigError, match="one of none, add, add_pooled, got 'opl'"):
+    with pytest.raises(ConfigError, match="one of none, add, add_pooled, supcon, batch_hard, got 'opl'"):
         replace(TINY, embedding_loss="opl")

@@ -11,9 +11,10 @@ import torch
 from training.features import MelPower, window_steps
 from training.networks.residual import FrameTagger
 from training.run import Run
+from training.taggers.augmented import Batch
 from training.taggers.config import TaggerConfig
 from training.taggers.examples import Examples, examples, front_end
-from training.taggers.fit import Fitted, convolutions, fit
+from training.taggers.fit import Fitted, convolutions, fit, teacher_scores, total_loss
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,3 +107,32 @@ def test_a_network_begins_with_the_convolutions_of_another(clips: Examples, tmp_
             torch.testing.assert_close(own[name], value)
     assert own["classify.2.weight"].shape == (4, CONFIG.embedding_size)
     assert not torch.equal(own["embed.0.weight"], kept["embed.0.weight"])
+
+
+def test_a_mean_teacher_asks_for_its_scores_of_the_unchanged_crop() -> None:
+    torch.manual_seed(0)
+    log_mel = torch.randn(6, 40, 8)
+    batch = Batch(torch.ones(6, 40, 8), torch.eye(4)[torch.arange(6) % 4], torch.zeros(6, 40, 4))
+    for score in ("sigmoid", "softmax"):
+        config = replace(CONFIG, embedding="none", consistency=7.0, score=score, precision="float32")
+        student, teacher = (FrameTagger(4, CONFIG.channels, 8, 0.0).eval() for _ in range(2))
+        expected = teacher_scores(teacher, log_mel, config)
+        assert not expected.requires_grad
+        function = torch.softmax if score == "softmax" else lambda logits, _: torch.sigmoid(logits)
+        torch.testing.assert_close(expected, function(teacher(log_mel)[0], 1))
+        with_it, without = (total_loss(student, log_mel, batch, config, of) for of in (expected, None))
+        apart = (function(student(log_mel)[0], 1) - expected).square().mean()
+        torch.testing.assert_close(with_it - without, 7 * apart)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"consistency": 5.0}, {"embedding_loss": "supcon"}, {"embedding_loss": "batch_hard"}]
+)
+def test_what_stands_beside_the_labels_is_learnt(
+    clips: Examples, tmp_path: Path, changes: dict[str, float | str]
+) -> None:
+    plain = replace(CONFIG, embedding="none")
+    bare, _ = fitted(clips, tmp_path / "bare", plain)
+    made, _ = fitted(clips, tmp_path / "made", replace(plain, **changes))  # type: ignore[arg-type]
+    assert not torch.equal(bare.network.classify[2].weight, made.network.classify[2].weight)  # type: ignore[union-attr, index]
+    assert all(value.isfinite().all() for value in made.network.state_dict().values())

@@ -58,7 +58,7 @@ class Config:
     gradient: str = "all"  # through all three embeddings; anchor: the authors' later code
     embedding: str = "none"  # triple_header, paper 4: before crnn, or before the tagger of frozen, on labelled segments
     embedding_epochs: tuple[int, int, int] = (5, 5, 20)  # of it: clusterings, epochs after each, and after the last
-    embedding_loss: str = "none"  # add, add_pooled: also on anchors with labels; of crnn, on its clips
+    embedding_loss: str = "none"  # add, supcon ...: also on anchors with labels; of crnn, on its clips
     embedding_weight: float = 1.0
     epochs: int = 5  # over the triplets, which are drawn anew; not stated
     batch_size: int = 32  # triplets; not stated
