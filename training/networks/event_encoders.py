@@ -1,7 +1,12 @@
-"""The networks of the triple-header paper: encoders of log-mel to directions, the layer of clusters, the detector."""
+"""The networks of the triple-header paper: encoders of log-mel to directions, the layer of clusters, the detector.
+
+With ``precision="bfloat16"`` an encoder multiplies in that while it learns; in evaluation mode, and so in clustering,
+scoring and export, it is float32 either way.
+"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,17 +19,21 @@ class LstmEncoder(nn.Module):
     n_mels : int
     size : int
         Units, and the size of the embedding.
+    precision : str
+        "float32" or "bfloat16".
     """
 
-    def __init__(self, n_mels: int, size: int = 128) -> None:
+    def __init__(self, n_mels: int, size: int = 128, *, precision: str = "float32") -> None:
         super().__init__()
+        self.precision = precision
         self.recurrent = nn.LSTM(n_mels, size, batch_first=True)
         self.embedding_size = size
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Map (batch, n_frames, n_mels) to rows of length one, (batch, embedding_size)."""
-        outputs, _ = self.recurrent(log_mel)
-        return functional.normalize(outputs[:, -1], dim=1, eps=1e-12)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.training and self.precision == "bfloat16"):
+            outputs, _ = self.recurrent(log_mel)
+        return functional.normalize(outputs[:, -1].float(), dim=1, eps=1e-12)
 
 
 class CnnEncoder(nn.Module):
@@ -40,6 +49,8 @@ class CnnEncoder(nn.Module):
     pool_mels : int
         Over frequency, twice.
     dropout : float
+    precision : str
+        "float32" or "bfloat16".
     """
 
     def __init__(
@@ -50,8 +61,11 @@ class CnnEncoder(nn.Module):
         pool_frames: tuple[int, int] = (5, 100),
         pool_mels: int = 4,
         dropout: float = 0.3,
+        *,
+        precision: str = "float32",
     ) -> None:
         super().__init__()
+        self.precision = precision
         layers: list[nn.Module] = []
         for n_in, n_out, pool in zip((1, channels[0]), channels, pool_frames, strict=True):
             layers += [nn.Conv2d(n_in, n_out, 7, padding=3), nn.ReLU(), nn.BatchNorm2d(n_out)]
@@ -64,8 +78,9 @@ class CnnEncoder(nn.Module):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Map (batch, n_frames, n_mels) to rows of length one, (batch, embedding_size)."""
-        maps = self.layers(log_mel.unsqueeze(1))
-        return functional.normalize(maps.flatten(1), dim=1, eps=1e-12)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.training and self.precision == "bfloat16"):
+            maps = self.layers(log_mel.unsqueeze(1))
+        return functional.normalize(maps.flatten(1).float(), dim=1, eps=1e-12)
 
 
 class ClusterHead(nn.Module):

@@ -23,6 +23,32 @@ def test_embeddings_lie_on_the_sphere(encoder, frames, size):
     assert embedding.norm(dim=1).tolist() == pytest.approx([1.0] * 3, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **options: LstmEncoder(16, 8, **options),
+        lambda **options: CnnEncoder(100, 16, pool_frames=(5, 10), pool_mels=2, dropout=0.0, **options),
+    ],
+    ids=["lstm", "cnn"],
+)
+def test_bfloat16_is_for_learning_alone(make):
+    log_mel = torch.randn(8, 100, 16, generator=torch.Generator().manual_seed(0))
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        encoder = make(precision=precision)
+        learning = encoder.train()(log_mel)
+        learning[:, 0].sum().backward()
+        assert {p.grad.dtype for p in encoder.parameters()} == {learning.dtype} == {torch.float32}
+        for module in encoder.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.reset_running_stats()
+        found[precision] = learning.detach(), encoder.eval()(log_mel).detach()
+    assert torch.equal(found["float32"][1], found["bfloat16"][1])
+    assert not torch.equal(found["float32"][0], found["bfloat16"][0])
+    torch.testing.assert_close(found["float32"][0], found["bfloat16"][0], atol=0.03, rtol=0)
+
+
 def test_convolutions_see_every_frame():
     encoder = CnnEncoder(1000, 64).eval()
     log_mel = torch.randn(1, 1000, 64, generator=torch.Generator().manual_seed(0), requires_grad=True)

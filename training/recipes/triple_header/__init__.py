@@ -132,9 +132,11 @@ def features(events: EventSet, config: Config) -> tuple[FrontendConfig, dict[str
 def make_encoder(config: Config, n_frames: int) -> LstmEncoder | CnnEncoder:
     """Return the encoder with random weights."""
     if config.encoder == "lstm":
-        return LstmEncoder(config.n_mels, config.size)
+        return LstmEncoder(config.n_mels, config.size, precision=config.precision)
     pools = config.pool_frames or (5, n_frames // 5 // 2)
-    encoder = CnnEncoder(n_frames, config.n_mels, config.channels, pools, dropout=config.dropout)
+    encoder = CnnEncoder(
+        n_frames, config.n_mels, config.channels, pools, dropout=config.dropout, precision=config.precision
+    )
     return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # twice as fast
 
 

@@ -73,6 +73,8 @@ def cells(grid: str, corpus: str) -> Iterator[tuple[str, Config]]:
         for seed in SEEDS if grid == "full" else range(2):
             for embedding in ("none", "triple_header"):
                 config = replace(base, seed=seed, encoder=encoder, ratio=RATIOS[ratio], embedding=embedding)
+                if encoder == "cnn":
+                    config = replace(config, precision="bfloat16")
                 if grid == "reduced":
                     config = replace(config, **REDUCED)
                 yield f"{corpus}_{ratio}_{encoder}_{embedding}_{seed}", config
