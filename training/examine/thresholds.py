@@ -58,10 +58,13 @@ def choose_thresholds(
     given, others = np.asarray(scores, np.float64), np.asarray(outside, np.float64)
     n_labels = given.shape[1]
     values = np.array([_lowest(given[:, i], truth == i, precision) for i in range(n_labels)])
-    while _share_above(others, values) > most:
-        steps = [_raised(given[truth == i, i], others, values, i) for i in range(n_labels)]
+    # Thresholds only rise: a window below all of them stays there.
+    heard = others[(others >= values).any(axis=1)]
+    while len(heard) > most * len(others):
+        steps = [_raised(given[truth == i, i], heard, values, i) for i in range(n_labels)]
         label = int(np.argmin([cost for cost, _ in steps]))
         values[label] = steps[label][1]
+        heard = heard[(heard >= values).any(axis=1)]
     accepted = given >= values
     own = np.eye(n_labels, dtype=np.bool_)[truth]
     hits = (accepted & own).sum(axis=0)
@@ -101,13 +104,11 @@ def _raised(
     column = others[:, label]
     elsewhere = (np.delete(others, label, axis=1) >= np.delete(values, label)).any(axis=1)
     above = np.sort(column[column >= values[label]])
-    best = (np.inf, values[label])
-    for level in above:
-        threshold = float(np.nextafter(level, np.inf))
-        rid = int(((column >= values[label]) & (column < threshold) & ~elsewhere).sum())
-        lost = int(((own >= values[label]) & (own < threshold)).sum())
-        if rid and lost / rid < best[0]:
-            best = (lost / rid, threshold)
-    if np.isinf(best[0]) and len(above):  # windows that other labels hold as well: no gain yet, but a step
-        return (1e9, float(np.nextafter(above[0], np.inf)))
-    return best
+    rid = np.searchsorted(np.sort(column[(column >= values[label]) & ~elsewhere]), above, side="right")
+    lost = np.searchsorted(np.sort(own[own >= values[label]]), above, side="right")
+    if rid.any():
+        costs = np.where(rid > 0, lost / np.maximum(rid, 1), np.inf)
+        best = int(costs.argmin())
+        return float(costs[best]), float(np.nextafter(above[best], np.inf))
+    # Windows that other labels hold as well: no gain yet, but a step.
+    return (1e9, float(np.nextafter(above[0], np.inf))) if len(above) else (np.inf, float(values[label]))
