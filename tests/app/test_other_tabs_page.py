@@ -75,7 +75,7 @@ def test_filters_and_the_microphone(page):
     audio.get_by_role("button", name="Record", exact=True).click()
     page.page.wait_for_timeout(2500)
     audio.get_by_role("button", name="Stop").first.click()
-    page.says("hit-1-facts", "clock_tick.flac")
+    page.says("hit-1-facts", "crackling_fire.flac")
     page.page.get_by_text("Search by voice is experimental").wait_for()
 
 
