@@ -12,7 +12,7 @@ import pytest
 from engine import Tagger
 from tests.training import trees
 from training.datasets.speech_commands import CLASSES
-from training.recipes.keywords import N_FOLDS, Config, load, train
+from training.recipes.keywords import N_FOLDS, Config, load, train, without_silence
 from training.run import Run
 from training.taggers.examples import front_end
 
@@ -52,6 +52,12 @@ def test_a_run_gives_a_model_for_live_audio(data: Path, tmp_path: Path) -> None:
     assert "5 speakers" in tagger.card.training_data
     clip = tagger(data / "audio" / "yes" / "00000002_nohash_0.flac")
     assert clip.windows[0].scores.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_silence_is_left_out_of_the_accuracy_and_nothing_else() -> None:
+    scores = np.eye(len(CLASSES))[[0, 1, 2, 3, 3, 0, 11]]
+    truth = [0, 1, 2, 3, 4, 5, 11]  # of six words four are right, and the silence is
+    assert without_silence({"scores": scores.tolist(), "truth": truth}) == pytest.approx(4 / 6)
 
 
 def test_no_speaker_is_in_two_folds_and_silence_is_laid_under_words(data: Path, tmp_path: Path) -> None:

@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from engine import FrontendConfig
     from training.datasets.record import Record
 
@@ -98,7 +96,7 @@ def train(data: Path, run: Run, config: Config) -> None:
     state = cross_validate(corpus, frontend, config, described, heard(sounds_outside(config.outside)), run)
     found = CrossValidated(corpus.labels, state["done"], softmax=True, harmless=(SILENCE, UNKNOWN))
     metrics = found.classification() | {
-        "without_silence": over_seeds({job: accuracy(spoken(result)) for job, result in found.done.items()}),
+        "without_silence": over_seeds({job: without_silence(result) for job, result in found.done.items()}),
         "thresholds": found.at_thresholds(),
     }
     if config.final:
@@ -123,9 +121,11 @@ def load(data: Path, frontend: FrontendConfig, cache: Path) -> Corpus:
     )
 
 
-def spoken(result: Mapping[str, Any]) -> NDArray[np.int64]:
-    """Return a job's confusions without the clips of silence."""
-    return np.delete(confusion_matrix(*pooled({"": result})), CLASSES.index(SILENCE), axis=0)
+def without_silence(result: Mapping[str, Any]) -> float:
+    """Return a job's accuracy on clips with a word in them."""
+    scores, truth = pooled({"": result})
+    words = truth != CLASSES.index(SILENCE)
+    return accuracy(confusion_matrix(scores[words], truth[words]))
 
 
 def describe(records: Sequence[Record], frontend: FrontendConfig, *, config: Config) -> ModelCard:
