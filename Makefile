@@ -3,7 +3,7 @@
 # make lint       ruff, mypy, clang-format
 # make sanitize   build the kernels with address and undefined-behaviour checks, and run their tests
 # make capi       build the C interface, build/libsound_engine.so (csrc/c_api.h, examples/c)
-# make models     train esc10 again from the recordings in DATA=DIR, and write its page's tables: about an hour
+# make models     train the taggers again from the recordings in DATA=DIR, and write their pages' tables: three hours
 # make clean      remove what the others made
 #
 # PYTHON=python3.12 chooses the interpreter of .venv, ARGS="-k card -x" goes on to pytest.
@@ -57,7 +57,10 @@ models: $(VENV)/test-extras
 	test -f $(RUNS)/esc10/metrics.json || $(TRAIN) run esc10 --data $(DATA)/esc10_dev --run $(RUNS)/esc10 \
 	  --words=$(DATA)/speech_commands_dev --outside=$(DATA)/longform_dev
 	$(TRAIN) esc10 examine $(RUNS)/esc10 --yamnet $(DATA)/models/yamnet --page models/esc10.md
-	cp $(RUNS)/esc10/esc10.onnx $(RUNS)/esc10/esc10-embedder.onnx models/
+	test -f $(RUNS)/keywords/metrics.json || $(TRAIN) run keywords --data $(DATA)/speech_commands_dev \
+	  --run $(RUNS)/keywords --outside=$(DATA)/longform_dev
+	$(TRAIN) keywords examine $(RUNS)/keywords --page models/keywords.md
+	cp $(RUNS)/esc10/esc10.onnx $(RUNS)/esc10/esc10-embedder.onnx $(RUNS)/keywords/keywords.onnx models/
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

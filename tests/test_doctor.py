@@ -47,6 +47,7 @@ def test_a_whole_installation_works(report):
     assert [(model.name, model.origin, model.error) for model in report.models] == [
         ("esc10-embedder", "package", None),
         ("esc10", "package", None),
+        ("keywords", "package", None),
         ("words-ranker", "package", None),
     ]
 
@@ -151,6 +152,7 @@ def test_a_model_that_cannot_be_used_is_a_problem_but_not_the_end(monkeypatch, t
         ("tiny", "user", False),
         ("esc10-embedder", "package", False),
         ("esc10", "package", False),
+        ("keywords", "package", False),
         ("words-ranker", "package", False),
     ]
     assert str(own / "broken.onnx") in found.problems[0]

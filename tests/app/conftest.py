@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -111,11 +112,32 @@ class Visit:
         """Open a tab."""
         self.page.get_by_role("tab", name=name, exact=True).click()
 
+    def does(self, button: str, place: str, text: str) -> str:
+        """Click until an element holds a text: a click may overtake what was typed just before, on a busy machine."""
+        from playwright.sync_api import TimeoutError as Overdue
+
+        for _ in range(4):
+            self.page.locator(f"#{button}").click()
+            with contextlib.suppress(Overdue):
+                self.page.locator(f"#{place}").filter(has_text=text).wait_for(timeout=PATIENCE_MS / 4)
+                break
+        return self.says(place, text)
+
     def says(self, place: str, text: str) -> str:
         """Wait until an element holds a text, and return all of it."""
+        from playwright.sync_api import TimeoutError as Overdue
+
         element = self.page.locator(f"#{place}").filter(has_text=text)
-        element.wait_for()
+        try:
+            element.wait_for()
+        except Overdue:
+            said = self.page.locator(f"#{place}").all_inner_texts()
+            pytest.fail(f"expected {text!r} in #{place}, got {said} and the notes {self.notes()}")
         return str(element.inner_text())
+
+    def notes(self) -> list[str]:
+        """Return what the page says in its corner."""
+        return [str(note) for note in self.page.get_by_role("alert").all_inner_texts()]
 
     def upload(self, place: str, path: object) -> None:
         """Drop a file on an audio component."""

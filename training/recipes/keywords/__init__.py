@@ -16,7 +16,7 @@ set of twelve classes, not the training set of 35 words. The run writes ``metric
 Its silence is cut from a few recordings of noise, which are therefore in every fold: figures stand with and without it.
 Words that nobody taught the network are known by what they are not, so it also hears words joined from two halves.
 
-Expected: no model of it ships. What was tried stands in docs/experiments.md; the best of one fold is 0.913.
+Expected, on speakers that were not heard: see models/keywords.md.
 """
 
 from __future__ import annotations
