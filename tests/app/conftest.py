@@ -18,7 +18,7 @@ import pytest
 import soundfile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -112,12 +112,15 @@ class Visit:
         """Open a tab."""
         self.page.get_by_role("tab", name=name, exact=True).click()
 
-    def does(self, button: str, place: str, text: str) -> str:
-        """Click until an element holds a text: a click may overtake what was typed just before, on a busy machine."""
+    def tries(self, action: Callable[[], None], place: str, text: str) -> str:
+        """Do something until an element holds a text, and return all of it.
+
+        What is typed while a part of the page is still coming up can be lost on a busy machine.
+        """
         from playwright.sync_api import TimeoutError as Overdue
 
         for _ in range(4):
-            self.page.locator(f"#{button}").click()
+            action()
             with contextlib.suppress(Overdue):
                 self.page.locator(f"#{place}").filter(has_text=text).wait_for(timeout=PATIENCE_MS / 4)
                 break
