@@ -131,7 +131,15 @@ def mixup(power: Tensor, targets: Tensor, share: float, generator: Generator) ->
 
     Parameters
     ----------
+    power : Tensor, shape (batch, n_frames, n_mels)
     targets : Tensor, shape (batch, n_labels), or (batch, n_frames, n_labels)
+    share : float
+        Rows that are blended, each by chance; the others stay.
+
+    Returns
+    -------
+    power, targets : Tensor
+        Of the shapes given, new.
     """
     batch = len(power)
     partner = torch.randperm(batch, generator=generator)

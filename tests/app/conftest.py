@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -117,26 +116,27 @@ class Visit:
 
         What is typed while a part of the page is still coming up can be lost on a busy machine.
         """
-        from playwright.sync_api import TimeoutError as Overdue
-
         for _ in range(4):
             action()
-            with contextlib.suppress(Overdue):
-                self.page.locator(f"#{place}").filter(has_text=text).wait_for(timeout=PATIENCE_MS / 4)
+            if self._appears(place, text, PATIENCE_MS / 4):
                 break
         return self.says(place, text)
 
     def says(self, place: str, text: str) -> str:
         """Wait until an element holds a text, and return all of it."""
-        from playwright.sync_api import TimeoutError as Overdue
-
-        element = self.page.locator(f"#{place}").filter(has_text=text)
-        try:
-            element.wait_for()
-        except Overdue:
+        if not self._appears(place, text, PATIENCE_MS):
             said = self.page.locator(f"#{place}").all_inner_texts()
             pytest.fail(f"expected {text!r} in #{place}, got {said} and the notes {self.notes()}")
-        return str(element.inner_text())
+        return str(self.page.locator(f"#{place}").filter(has_text=text).inner_text())
+
+    def _appears(self, place: str, text: str, within_ms: float) -> bool:
+        from playwright.sync_api import TimeoutError as Overdue
+
+        try:
+            self.page.locator(f"#{place}").filter(has_text=text).wait_for(timeout=within_ms)
+        except Overdue:
+            return False
+        return True
 
     def notes(self) -> list[str]:
         """Return what the page says in its corner."""

@@ -61,8 +61,8 @@ def figures(data: Path, run: Run, config: Config) -> dict[str, Any]:
     torch.manual_seed(config.seed)
     network = SegmentCnn(config.n_mels, config.channels, dropout=config.dropout)
     state = run.load()
-    segments = cut(clips.mel, clips.targets["labelled"], config, clips.log_mel)
     if config.learns_from_triplets:
+        segments = cut(clips.mel, clips.targets["labelled"], config, clips.log_mel)
 
         def after(reached: dict[str, Any], epoch: dict[str, float]) -> None:
             run.log(stage="embedding", epoch=reached["epochs"], **epoch)
@@ -70,6 +70,7 @@ def figures(data: Path, run: Run, config: Config) -> dict[str, Any]:
 
         learn_embedding(network, segments, config, state=state, after=after)
     elif config.embedding == "triple_header":
+        segments = cut(clips.mel, clips.targets["labelled"], config, clips.log_mel)
 
         def clustered(reached: dict[str, Any], loss: float) -> None:
             run.log(stage="embedding", clustering=reached["iterations"], loss=loss)
