@@ -43,6 +43,41 @@ def test_both_promises_hold(seed: int, precision: float, most: float) -> None:
         assert (alone.values <= found.values).all()
 
 
+def raised_one_by_one(scores: np.ndarray, truth: np.ndarray, outside: np.ndarray, start: np.ndarray, most: float):
+    """Return the thresholds by counting every clip and window again for every place of every label."""
+    values = start.tolist()
+
+    def held(window: np.ndarray, without: int) -> bool:
+        return any(window[k] >= values[k] for k in range(3) if k != without)
+
+    while sum(held(window, -1) for window in outside) / len(outside) > most:
+        steps = []
+        for i in range(3):
+            places = sorted(window[i] for window in outside if window[i] >= values[i])
+            best = (np.inf, values[i])
+            for level in places:
+                rid = sum(values[i] <= window[i] <= level and not held(window, i) for window in outside)
+                lost = sum(values[i] <= score[i] <= level for score, t in zip(scores, truth, strict=True) if t == i)
+                if rid and lost / rid < best[0]:
+                    best = (lost / rid, float(np.nextafter(level, np.inf)))
+            if np.isinf(best[0]) and places:
+                best = (1e9, float(np.nextafter(places[0], np.inf)))
+            steps.append(best)
+        label = min(range(3), key=lambda i: steps[i][0])
+        values[label] = steps[label][1]
+    return values
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([0.0, 0.02, 0.2]), st.sampled_from([1, 2, 9]))
+def test_labels_are_raised_as_counting_says(seed: int, most: float, digits: int) -> None:
+    scores, truth, outside = drawn(seed, 40, 30)
+    scores, outside = scores.round(digits), outside.round(digits)
+    start = choose_thresholds(scores, truth, outside[:0], precision=0.8).values
+    found = choose_thresholds(scores, truth, outside, precision=0.8, most=most)
+    assert found.values.tolist() == raised_one_by_one(scores, truth, outside, start, most)
+
+
 def test_the_cheapest_label_is_raised() -> None:
     # Label 0 could shut the window out for one of its clips, label 1 has nothing to say about it.
     scores = np.array([[0.9, 0.1], [0.6, 0.1], [0.1, 0.8], [0.1, 0.7]])

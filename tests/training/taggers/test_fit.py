@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -116,7 +117,7 @@ def test_a_mean_teacher_asks_for_its_scores_of_the_unchanged_crop() -> None:
     for score in ("sigmoid", "softmax"):
         config = replace(CONFIG, embedding="none", consistency=7.0, score=score, precision="float32")
         student, teacher = (FrameTagger(4, CONFIG.channels, 8, 0.0).eval() for _ in range(2))
-        expected = teacher_scores(teacher, log_mel, config)
+        expected = teacher_scores(copy.deepcopy(teacher).train(), log_mel, config)
         assert not expected.requires_grad
         function = torch.softmax if score == "softmax" else lambda logits, _: torch.sigmoid(logits)
         torch.testing.assert_close(expected, function(teacher(log_mel)[0], 1))
