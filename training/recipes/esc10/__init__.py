@@ -64,12 +64,13 @@ class Config(TaggerConfig):
     """Every number of the recipe; the defaults are those of the shipped models."""
 
     words: str = ""  # folder of Speech Commands, to learn first and for speech of no label; neither without it
-    words_epochs: int = 20  # of learning them; 0 begins from nothing
+    words_epochs: int = 40  # of learning them; 0 begins from nothing
     outside: str = ""  # folder of recordings that have none of the labels, training/examine/outside.py; none without it
     step_weight: float = 1.0
     scene_s: float = 600.0  # of the scenes that the steps' thresholds are matched on; 0 leaves the steps as they are
     other_share: float = 0.2
     epochs: int = 100
+    channels: tuple[int, ...] = (16, 32, 64, 128)  # in sixteens, as convolutions are computed with AVX-512
 
 
 def train(data: Path, run: Run, config: Config) -> None:
@@ -116,7 +117,7 @@ def load(data: Path, frontend: FrontendConfig, config: Config, cache: Path) -> C
 def learnt_before(frontend: FrontendConfig, config: Config, cache: Path) -> Before | None:
     """Return the words to learn first, with the settings of their own recipe; None where there are none.
 
-    Nothing of how they are mixed or joined there: it is the convolutions that are wanted, not the labels.
+    None of them is joined to another there: it is the convolutions that are wanted, not the labels.
     """
     if not config.words or not config.words_epochs:
         return None
@@ -130,7 +131,6 @@ def learnt_before(frontend: FrontendConfig, config: Config, cache: Path) -> Befo
         epochs=config.words_epochs,
         batch_size=64,
         joined_share=0.0,
-        mixup_share=0.0,
     )
     return Before(clips, settings)
 
