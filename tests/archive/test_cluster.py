@@ -59,16 +59,18 @@ def in_python(script, folder, *arguments):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def test_the_command_gives_the_rows_of_a_run_on_this_machine(undisturbed, tiny, tmp_path):
+def test_the_command_writes_the_rows_of_a_run_on_this_machine_straight_to_a_store(undisturbed, tiny, tmp_path):
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "engine", "archive", "run", "in", "-o", out, "--model", tiny, "--hop-s", "0.1"]
+    store = f"file://{out}"
+    command = [sys.executable, "-m", "engine", "archive", "run", "in", "-o", store, "--model", tiny, "--hop-s", "0.1"]
     command += ["--ray", "local", "--workers", "2", "--limit", "200"]
     # Relative names too, although the actors are elsewhere.
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False, cwd=undisturbed)
     assert done.returncode == 3, done.stderr
     # What is missing is done on this machine; both wrote the same kind of shards.
-    more = run_archive([undisturbed / "in"], out, resume=True, workers=2)
+    more = run_archive([undisturbed / "in"], store, resume=True, workers=2)
     assert more.n_run < N_CLIPS
+    assert not (out / "lock").exists()
     assert windows_in(out) == windows_in(undisturbed / "out")
     assert {row["uri"]: row["n_windows"] for row in files_in(out)} == {
         row["uri"]: row["n_windows"] for row in files_in(undisturbed / "out")
