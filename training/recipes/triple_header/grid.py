@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections import defaultdict
 from dataclasses import asdict, replace
@@ -53,8 +54,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 ABLATION_SEEDS = range(3)
 # Clips of ESC-10 last five seconds: with 126 frames of them a cell takes about as long as one of words.
-LONGER = {"win_s": 0.08, "hop_s": 0.04}
-REDUCED = {"outer_iterations": 2, "inner_epochs": 5, "last_epochs": 15, "most": 15}
+LONGER: dict[str, Any] = {"win_s": 0.08, "hop_s": 0.04}
+COLOURS = {"baseline": "tab:gray", "proposed1": "tab:orange", "proposed2": "tab:blue"}
+REDUCED: dict[str, Any] = {"outer_iterations": 2, "inner_epochs": 5, "last_epochs": 15, "most": 15}
 
 
 def cells(grid: str, corpus: str) -> Iterator[tuple[str, Config]]:
@@ -130,38 +132,50 @@ def in_per_cent(rates: Sequence[float]) -> str:
 
 
 def plot(folder: Path, path: Path) -> None:
-    """Draw the DET curves of the first ratio's LSTM: a panel for each event, the seeds' curves in one colour."""
+    """Draw the DET curves of the cells of the full grid: a row for each ratio and encoder, a panel for each event."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+
+    rows = defaultdict(list)
+    for run in sorted(folder.glob("*/metrics.json")):
+        if (cell := re.fullmatch(r"(.+_(?:lstm|cnn))_(?:none|triple_header)_\d+", run.parent.name)) is not None:
+            rows[cell[1]].append(json.loads(run.read_text()))
+    if not rows:
+        raise ConfigError(f"expected finished cells of the full grid in {folder}, got none; run them first")
+    events = max((list(next(iter(runs[0].values()))["det"]) for runs in rows.values()), key=len)
+    shape = (len(rows), len(events))
+    figure, axes = plt.subplots(*shape, figsize=(4 * shape[1], 4 * shape[0]), sharex=True, sharey=True, squeeze=False)
+    for row, (name, runs) in zip(axes, sorted(rows.items()), strict=True):
+        for run_metrics in runs:
+            for detector, scored in run_metrics.items():
+                for axis, (event, curve) in zip(row, scored["det"].items(), strict=True):
+                    _draw_curve(axis, curve, detector)
+                    axis.set_title(f"{name.replace('_', ' ')}: {event}", fontsize=9)
+        row[0].set_ylabel("misses, %")
+    for axis in axes[-1]:
+        axis.set_xlabel("false alarms, %")
+    handles = {label: handle for handle, label in zip(*axes[0, 0].get_legend_handles_labels(), strict=True)}
+    axes[0, 0].legend(handles.values(), handles.keys(), fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+def _draw_curve(axis: Any, curve: Sequence[Sequence[float]], detector: str) -> None:
+    """Draw false alarms and misses on axes of normal deviates, where Gaussian scores give a straight line."""
     from scipy.stats import norm
 
-    runs = sorted(folder.glob("*_6-1-2-16_lstm_*/metrics.json"))
-    if not runs:
-        raise ConfigError(f"expected finished cells *_6-1-2-16_lstm_* in {folder}, got none; run them first")
-    events = list(next(iter(json.loads(runs[0].read_text()).values()))["det"])
-    figure, axes = plt.subplots(1, len(events), figsize=(4 * len(events), 4), sharey=True)
-    colours = {"baseline": "tab:gray", "proposed1": "tab:orange", "proposed2": "tab:blue"}
     ticks = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6])
-    for run in runs:
-        for detector, scored in json.loads(run.read_text()).items():
-            for axis, event in zip(axes, events, strict=True):
-                false_alarms, misses = (norm.ppf(np.clip(rates, 2e-3, 0.998)) for rates in scored["det"][event])
-                axis.plot(false_alarms, misses, color=colours[detector], linewidth=0.8, label=detector)
-    for axis, event in zip(axes, events, strict=True):
-        axis.plot([-3, 1], [-3, 1], color="black", linewidth=0.5, linestyle=":")
-        axis.set(title=event, xlabel="false alarms, %", xticks=norm.ppf(ticks), yticks=norm.ppf(ticks))
-        axis.set_xticklabels([f"{100 * t:g}" for t in ticks])
-        axis.set_yticklabels([f"{100 * t:g}" for t in ticks])
-        axis.set_xlim(norm.ppf(0.005), norm.ppf(0.7))
-        axis.set_ylim(norm.ppf(0.005), norm.ppf(0.7))
-    axes[0].set_ylabel("misses, %")
-    handles = {label: handle for handle, label in zip(*axes[0].get_legend_handles_labels(), strict=True)}
-    axes[0].legend(handles.values(), handles.keys(), fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    false_alarms, misses = (norm.ppf(np.clip(rates, 2e-3, 0.998)) for rates in curve)
+    axis.plot(false_alarms, misses, color=COLOURS[detector], linewidth=0.8, label=detector)
+    axis.plot([-3, 1], [-3, 1], color="black", linewidth=0.5, linestyle=":")
+    axis.set(xticks=norm.ppf(ticks), yticks=norm.ppf(ticks))
+    axis.set_xticklabels([f"{100 * t:g}" for t in ticks])
+    axis.set_yticklabels([f"{100 * t:g}" for t in ticks])
+    axis.set_xlim(norm.ppf(0.005), norm.ppf(0.7))
+    axis.set_ylim(norm.ppf(0.005), norm.ppf(0.7))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
