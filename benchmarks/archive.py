@@ -20,32 +20,24 @@ against the work alone, which hashes and measures nothing and writes nothing.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
-import threading
-import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import soundfile
 
 from benchmarks import report
-from benchmarks.archive_peers import START_LIMIT_S, data_loader, process_pool
-from engine.archive.heap import keep_freed_memory
-from engine.archive.items import Item, Opener
-from engine.archive.plan import make_shards, write_plan
+from benchmarks.archive_peers import data_loader, process_pool
+from benchmarks.archive_work import STAGES, PlainStore, bare, stages_at_once, whole
+from benchmarks.memory import Memory
 from engine.archive.read import open_archive
 from engine.archive.run import run
-from engine.archive.settings import settings_for
-from engine.archive.shard import run_shard
-from engine.archive.store import FILES, WINDOWS, Store
-from engine.archive.tables import write_files
-from engine.audio import AudioReader, load, open_recording
+from engine.archive.store import WINDOWS, Store
+from engine.audio import load
 from engine.bench.stages import StagedModel
 from engine.card import read_card
 from engine.errors import AudioError
@@ -53,20 +45,14 @@ from engine.registry import find_model
 from engine.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from engine.archive.plan import Shard
-    from engine.archive.tables import FileRow
 
 PACKAGES = ["sound-engine", "numpy", "onnxruntime-gpu", "onnxruntime", "soundfile", "soxr", "torch", "torchaudio"]
 SUFFIXES = {".ogg", ".flac", ".wav"}
 SUBTYPES = {"OGG": "VORBIS", "FLAC": "PCM_16", "WAV": "PCM_16"}
-STAGES = ("decode", "resample", "log-mel", "network")
-MEMORY_PERIOD_S = 0.05
 # Of the recordings, for torch eager.
 LOADER_STEP = 4
-# What a process of ``stages_at_once`` has open.
-_process: list[Any] = []
 
 
 def written(data: Path, folder: Path, kind: str, copies: int) -> list[str]:
@@ -92,93 +78,6 @@ def written(data: Path, folder: Path, kind: str, copies: int) -> list[str]:
     return sorted(paths)
 
 
-def stages(model: StagedModel, paths: Sequence[str]) -> dict[str, float]:
-    """Return the seconds of each stage, one recording after another."""
-    seconds = dict.fromkeys(STAGES, 0.0)
-    for path in paths:
-        begin = time.perf_counter()
-        samples, rate = load(path)
-        decoded = time.perf_counter()
-        resampled, _ = load((samples, rate), model.sample_rate)
-        seconds["resample"] += time.perf_counter() - decoded
-        seconds["decode"] += decoded - begin
-        model.forget()
-        model((resampled, model.sample_rate))
-        seconds["log-mel"] += model.log_mel_s
-        seconds["network"] += model.network_s
-    return seconds
-
-
-def stages_at_once(model: Path, paths: Sequence[str], workers: int) -> list[dict[str, float]]:
-    """Return the seconds of each stage in each of so many processes that all go through the same recordings."""
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(workers)
-    with context.Pool(workers, _begin_stages, (model, barrier)) as pool:
-        return pool.map(_stages_of, [(paths, number * len(paths) // workers) for number in range(workers)], 1)
-
-
-def _begin_stages(path: Path, barrier: Any) -> None:
-    warnings.simplefilter("ignore")
-    session = Session(path, "cpu", 1)
-    _process[:] = StagedModel(session, read_card(session.metadata)), barrier
-
-
-def _stages_of(asked: tuple[Sequence[str], int]) -> dict[str, float]:
-    paths, first = asked
-    model, barrier = _process
-    stages(model, paths[:1])
-    keep_freed_memory()
-    barrier.wait(START_LIMIT_S)  # each process has one part: none takes two
-    return stages(model, [*paths[first:], *paths[:first]])
-
-
-def bare(model: StagedModel, paths: Sequence[str]) -> float:
-    """Return the seconds of the work alone: no hashes, no levels, no tables."""
-    begin = time.perf_counter()
-    for path in paths:
-        with AudioReader(open_recording(path), model.sample_rate, None) as reader:
-            for _ in model.listen(reader):
-                pass
-    return time.perf_counter() - begin
-
-
-class PlainStore(Store):
-    """Writes the same tables under their names at once, and nothing that says whether they are whole."""
-
-    @contextlib.contextmanager
-    def replaced(self, shard: Shard) -> Iterator[tuple[Path, list[FileRow]]]:
-        """Give the path to write the windows of a shard to, and a list for its rows."""
-        rows: list[FileRow] = []
-        yield self.windows_path(shard.index), rows
-        write_files(self.files_path(shard.index), rows, {})
-
-    def metadata(self, _shard: Shard) -> dict[str, str]:
-        """Return nothing."""
-        return {}
-
-
-def whole(model: StagedModel, paths: Sequence[str], folder: Path, kind: type[Store]) -> float:
-    """Return the seconds of the shard function over the same recordings, in this process, as a run divides them."""
-    settings = settings_for(model)
-    store = kind(folder, settings)
-    store.place.prepare(WINDOWS, FILES)
-    items = [Item(path, Path(path).stat().st_size, Path(path).stat().st_mtime) for path in paths]
-    keep_freed_memory()  # as workers do
-    begin = time.perf_counter()
-    shards: Iterable[Shard] = make_shards(items)
-    if kind is Store:
-        shards = write_plan(store.place, settings, "esc10", shards)
-    with Opener() as opener:
-        for shard in shards:
-            if kind is Store and store.is_done(shard):
-                continue
-            run_shard(
-                model, shard, store, opener=opener, retry=False, excluded={},
-                begun=lambda _: None, done=lambda *_: None, cancel=threading.Event(),
-            )  # fmt: skip
-    return time.perf_counter() - begin
-
-
 def ours(folder: Path, out: Path, workers: int) -> dict[str, float]:
     """Run the archive job; return its seconds from the first recording on, and in all."""
     summary = run([folder], out, device="cpu", workers=workers)
@@ -192,48 +91,9 @@ def ours(folder: Path, out: Path, workers: int) -> dict[str, float]:
 
 def peak_memory(folder: Path, out: Path, workers: int) -> float:
     """Return the memory of a run of its own in MB: reading it holds up what is measured."""
-    with _Memory() as memory:
+    with Memory() as memory:
         run([folder], out, device="cpu", workers=workers)
     return memory.peak_mb
-
-
-class _Memory(threading.Thread):
-    """The largest sum of the memory of the workers of this process and its own growth, in MB, sampled."""
-
-    peak_mb = 0.0
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self._over = threading.Event()
-
-    def __enter__(self) -> Self:
-        self._before = _resident_kb(os.getpid())
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self.join()
-
-    def run(self) -> None:
-        """Sample until the block ends."""
-        while not self._over.wait(MEMORY_PERIOD_S):
-            total = sum(_resident_kb(child) for child in _children(os.getpid()))
-            self.peak_mb = max(self.peak_mb, (total + _resident_kb(os.getpid()) - self._before) / 1e3)
-
-
-def _children(parent: int) -> list[int]:
-    tasks = Path(f"/proc/{parent}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
-
-
-def _resident_kb(process: int) -> int:
-    """Return the resident memory of a process, what it shares divided by those that share it; 0 when it has ended."""
-    try:
-        text = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii")
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")), 0)
 
 
 def measure(kind: str, data: Path, place: Path, workers: Sequence[int], *, rounds: int, copies: int) -> dict[str, Any]:
@@ -256,9 +116,8 @@ def measure(kind: str, data: Path, place: Path, workers: Sequence[int], *, round
     for number in range(rounds):
         alone_stages += stages_at_once(shipped, paths, 1)
         folders = [place / f"{kind}-{name}-{number}" for name in ("plain", "whole")]
-        some = paths[::3]
         cost.append((
-            bare(model, some), whole(model, some, folders[0], PlainStore), whole(model, some, folders[1], Store)
+            bare(model, paths), whole(model, paths, folders[0], PlainStore), whole(model, paths, folders[1], Store)
         ))  # fmt: skip
         for n in workers:
             each_stage[n].append(
