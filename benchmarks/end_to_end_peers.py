@@ -167,8 +167,8 @@ class Torch(Peer):
         return (decibels - self.mean) / self.std
 
     def network(self, features: Any) -> NDArray[np.float32]:
-        """Return the scores of the windows; the embedding is computed with them."""
-        logits, _ = self.eager(features)
+        """Return the scores of the windows; embedding and scores of steps are computed with them."""
+        logits, _, _ = self.eager(features)
         scores: NDArray[np.float32] = logits.sigmoid().numpy()
         return scores
 
@@ -186,29 +186,33 @@ def onnx_session(path: Path) -> Any:
 
 
 def network_of(path: Path, n_labels: int, *, folded: bool) -> Any:
-    """Return the shipped network in torch, with the weights of the file."""
+    """Return the shipped network in torch, with the weights of the file.
+
+    Its convolutions are read in the order in which the exporter walks the layers, which is that of their registration:
+    the stem, then three of each block, whose last is the skip.
+    """
     torch = importlib.import_module("torch")
-    network = importlib.import_module("training.networks.residual").ResidualTagger(n_labels).eval()
     graph = onnx.load(path).graph
     weights = {item.name: torch.from_numpy(numpy_helper.to_array(item).copy()) for item in graph.initializer}
-    # The exporter walks the layers in the order in which they are registered.
-    convolutions = iter([node for node in graph.node if node.op_type == "Conv"])
+    convolutions = [[weights[name] for name in node.input[1:]] for node in graph.node if node.op_type == "Conv"]
+    channels = tuple(len(bias) for _, bias in [convolutions[0], *convolutions[1::3]])
+    network = importlib.import_module("training.networks.residual").FrameTagger(n_labels, channels).eval()
     pairs = [
         module
         for module in network.modules()
         if isinstance(module, torch.nn.Sequential) and isinstance(module[0], torch.nn.Conv2d)
     ]
-    for pair in pairs:
-        _, weight, bias = next(convolutions).input
-        pair[0].weight.data.copy_(weights[weight])
+    for pair, (weight, bias) in zip(pairs, convolutions, strict=True):
+        pair[0].weight.data.copy_(weight)
         if folded:
-            pair[0].bias = torch.nn.Parameter(weights[bias])
+            pair[0].bias = torch.nn.Parameter(bias)
             pair[1] = torch.nn.Identity()
         else:
             pair[1].running_var.fill_(1 - pair[1].eps)
-            pair[1].bias.data.copy_(weights[bias])
-    (projection,) = [node for node in graph.node if node.op_type == "MatMul"]
-    network.embed[0].weight.data.copy_(weights[projection.input[1]].T)
+            pair[1].bias.data.copy_(bias)
+    products = [weights[node.input[1]] for node in graph.node if node.op_type == "MatMul"]
+    for layer, weight in zip((network.embed[0], network.classify_steps), products, strict=True):
+        layer.weight.data.copy_(weight.T)
     named = {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
     network.load_state_dict(named, strict=False)
     return network
