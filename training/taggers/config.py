@@ -45,6 +45,8 @@ class TaggerConfig:
     embedding_loss: str = "none"  # beside it; one of those that know mixed labels, training/losses/embedding.py
     embedding_weight: float = 1.0
     consistency: float = 0.0  # weight of agreement with the averaged network on the unchanged crop (mean teacher)
+    shrinkage: float = 0.0  # of the discriminant that embedding and scores are fitted by at last; none with 0
+    penalty: float = 1.0  # of the weights of its scores
     step_weight: float = 0.0  # of the loss of steps of time; 0 does not train their scores
     checkpoint_every: int = 10  # epochs
 

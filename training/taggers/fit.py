@@ -19,6 +19,7 @@ from training.losses.embedding import embedding_loss
 from training.losses.masked import consistency
 from training.networks.residual import FrameTagger
 from training.taggers.augmented import augmented, per_step
+from training.taggers.discriminant import discriminant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,7 @@ def fit(
     ----------
     clips : Examples
     others : Examples or None
-        Sounds of no label, ``other_share`` of which are drawn beside each batch.
+        Sounds of no label, ``other_share`` of which are drawn beside each batch, and which the discriminant has too.
     frontend : FrontendConfig
         Without statistics.
     config : TaggerConfig
@@ -110,7 +111,10 @@ def fit(
         run.log(job=job, epoch=epoch, loss=sum(losses) / len(losses))
         if (epoch + 1) % config.checkpoint_every == 0:
             run.save({**state, job: {"epochs": epoch + 1} | {name: part.state_dict() for name, part in parts.items()}})
-    return Fitted(average.module, frontend)
+    made = average.module
+    if config.shrinkage:
+        made = discriminant(made, clips, others, frontend, shrinkage=config.shrinkage, penalty=config.penalty)
+    return Fitted(made, frontend)
 
 
 def convolutions(network: nn.Module) -> dict[str, Tensor]:

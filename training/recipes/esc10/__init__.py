@@ -68,6 +68,7 @@ class Config(TaggerConfig):
     outside: str = ""  # folder of recordings that have none of the labels, training/examine/outside.py; none without it
     step_weight: float = 1.0
     scene_s: float = 600.0  # of the scenes that the steps' thresholds are matched on; 0 leaves the steps as they are
+    shrinkage: float = 1.0
     other_share: float = 0.2
     epochs: int = 100
     channels: tuple[int, ...] = (16, 32, 64, 128)  # in sixteens, as convolutions are computed with AVX-512
