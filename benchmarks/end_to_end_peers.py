@@ -196,7 +196,8 @@ def network_of(path: Path, n_labels: int, *, folded: bool) -> Any:
     weights = {item.name: torch.from_numpy(numpy_helper.to_array(item).copy()) for item in graph.initializer}
     convolutions = [[weights[name] for name in node.input[1:]] for node in graph.node if node.op_type == "Conv"]
     channels = tuple(len(bias) for _, bias in [convolutions[0], *convolutions[1::3]])
-    network = importlib.import_module("training.networks.residual").FrameTagger(n_labels, channels).eval()
+    learnt = importlib.import_module("training.networks.residual").FrameTagger(n_labels, channels)
+    network = importlib.import_module("training.networks.discriminant").DiscriminantTagger(learnt, n_labels).eval()
     pairs = [
         module
         for module in network.modules()
@@ -211,7 +212,7 @@ def network_of(path: Path, n_labels: int, *, folded: bool) -> Any:
             pair[1].running_var.fill_(1 - pair[1].eps)
             pair[1].bias.data.copy_(bias)
     products = [weights[node.input[1]] for node in graph.node if node.op_type == "MatMul"]
-    for layer, weight in zip((network.embed[0], network.classify_steps), products, strict=True):
+    for layer, weight in zip((learnt.embed[0], learnt.classify_steps), products, strict=True):
         layer.weight.data.copy_(weight.T)
     named = {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
     network.load_state_dict(named, strict=False)
