@@ -10,11 +10,15 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from training.networks.residual import FrameTagger
 
+# Steps that are heard together for the scores of the middle one, and the weight of what the network itself says of it.
+NEAR, LEARNT = 3, 0.5
+
 
 class DiscriminantTagger(nn.Module):
     """A frame tagger behind whose embedding stand two linear layers: one turns it, one scores what comes of that.
 
-    The scores of steps stay the network's own.
+    A step is scored by the same layers, which hear it with its neighbours as they hear a window, and by the network's
+    own layer for steps, at half its weight: the first tell labels apart, the second was taught when they begin.
 
     Parameters
     ----------
@@ -26,7 +30,9 @@ class DiscriminantTagger(nn.Module):
     whiten : nn.Linear
         Of embeddings to embeddings; see ``training.taggers.discriminant``.
     classify : nn.Sequential
-        Of one linear layer, from the new embedding to logits.
+        Of one linear layer, from the new embedding of a window to logits.
+    classify_steps : nn.Linear
+        The same for a step: a layer of its own, since windows are calibrated and steps matched to them.
     """
 
     def __init__(self, network: FrameTagger, n_labels: int) -> None:
@@ -35,14 +41,18 @@ class DiscriminantTagger(nn.Module):
         self.network = network
         self.whiten = nn.Linear(size, size)
         self.classify = nn.Sequential(nn.Linear(size, n_labels))
-
-    @property
-    def classify_steps(self) -> nn.Linear:
-        """The layer that scores steps."""
-        return self.network.classify_steps
+        self.classify_steps = nn.Linear(size, n_labels)
 
     def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits, embedding (rows of length one) and the logits of each step; shapes as for ``FrameTagger``."""
-        _, learnt, steps = self.network(log_mel)
-        embedding = functional.normalize(self.whiten(learnt), dim=1)
-        return self.classify(embedding), embedding, steps
+        heard = self.network.over_time(log_mel)
+        embedding = self.turned(heard.mean(dim=2) + heard.amax(dim=2))
+        near = functional.avg_pool1d(heard, NEAR, 1, NEAR // 2, count_include_pad=False)
+        near = near + functional.max_pool1d(heard, NEAR, 1, NEAR // 2)
+        logits = self.classify_steps(self.turned(near.transpose(1, 2).reshape(-1, heard.shape[1])))
+        learnt = self.network.classify_steps(heard.transpose(1, 2))
+        return self.classify(embedding), embedding, logits.reshape(learnt.shape) + LEARNT * learnt
+
+    def turned(self, heard: Tensor) -> Tensor:
+        """Return embeddings of length one, shape (n, embedding_size), for the mean plus maximum of what is heard."""
+        return functional.normalize(self.whiten(self.network.embedding(self.network.embed(heard))), dim=1)

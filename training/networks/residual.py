@@ -100,11 +100,19 @@ class FrameTagger(ResidualTagger):
             Rows of length one.
         steps : Tensor, shape (batch, ceil(n_frames / frames_per_step), n_labels)
         """
-        seen = torch.stack([log_mel, log_mel - log_mel.mean(dim=1, keepdim=True)], dim=1)
-        over_time = self.blocks(self.stem(seen)).mean(dim=3)
+        over_time = self.over_time(log_mel)
         hidden = self.embed(over_time.mean(dim=2) + over_time.amax(dim=2))
-        embedding = functional.normalize(self.standardise(torch.relu(hidden).float()), dim=1)
-        return self.classify(hidden), embedding, self.classify_steps(over_time.transpose(1, 2))
+        return self.classify(hidden), self.embedding(hidden), self.classify_steps(over_time.transpose(1, 2))
+
+    def over_time(self, log_mel: Tensor) -> Tensor:
+        """Return what is heard in each step, shape (batch, channels[-1], n_steps)."""
+        seen = torch.stack([log_mel, log_mel - log_mel.mean(dim=1, keepdim=True)], dim=1)
+        heard: Tensor = self.blocks(self.stem(seen)).mean(dim=3)
+        return heard
+
+    def embedding(self, hidden: Tensor) -> Tensor:
+        """Return the embedding, rows of length one, for what ``embed`` gives, shape (n, embedding_size)."""
+        return functional.normalize(self.standardise(torch.relu(hidden).float()), dim=1)
 
 
 class ResidualBlock(nn.Module):

@@ -54,7 +54,9 @@ def discriminant(
     set_linear(made.whiten, *whitening(embedded(network, clips, frontend), classes.numpy(), shrinkage))
     shown = clips if others is None else clips.and_also(others)
     scored = embedded(made, shown, frontend)
-    set_linear(made.classify[0], *logistic_regressions(scored, shown.targets.numpy(), penalty))
+    fitted = logistic_regressions(scored, shown.targets.numpy(), penalty)
+    for layer in (made.classify[0], made.classify_steps):
+        set_linear(layer, *fitted)
     return made
 
 

@@ -67,18 +67,31 @@ def fixed(clips: Examples) -> tuple[FrameTagger, Examples, object]:
     return network, examples(MelPower(quiet, torch.full((10,), 40)), None, 4), front_end(CONFIG)
 
 
-def test_scores_are_linear_in_an_embedding_of_length_one_and_steps_stay(clips: Examples) -> None:
+def test_scores_are_linear_in_an_embedding_of_length_one(clips: Examples) -> None:
     network, others, frontend = fixed(clips)
     made = discriminant(network, clips, others, frontend, shrinkage=1.0, penalty=1.0)  # type: ignore[arg-type]
     log_mel = window_steps(clips.features.power[:6], frontend)  # type: ignore[arg-type]
     with torch.no_grad():
-        logits, embedding, steps = made.eval()(log_mel)
-        _, learnt, learnt_steps = network(log_mel)
+        logits, embedding, _ = made.eval()(log_mel)
+        learnt = network(log_mel)[1]
     torch.testing.assert_close(embedding.norm(dim=1), torch.ones(6))
     torch.testing.assert_close(logits, made.classify[0](embedding))
-    assert torch.equal(steps, learnt_steps)
-    assert made.classify_steps is network.classify_steps
     assert not torch.allclose(embedding, learnt, atol=0.1)
+
+
+def test_a_step_is_scored_with_its_neighbours_as_a_window_and_by_the_network(clips: Examples) -> None:
+    network, others, frontend = fixed(clips)
+    made = discriminant(network, clips, others, frontend, shrinkage=1.0, penalty=1.0)  # type: ignore[arg-type]
+    log_mel = window_steps(clips.features.power[:2], frontend)  # type: ignore[arg-type]
+    with torch.no_grad():
+        steps = made.eval()(log_mel)[2]
+        heard, own = network.over_time(log_mel), network(log_mel)[2]
+        for clip in range(2):
+            for step in range(heard.shape[2]):
+                near = heard[clip, :, max(0, step - 1) : step + 2]
+                alone = made.classify(made.turned((near.mean(dim=1) + near.amax(dim=1))[None]))[0]
+                torch.testing.assert_close(steps[clip, step], alone + 0.5 * own[clip, step])
+    assert steps.shape == (2, 10, 4)
 
 
 def test_sounds_of_no_label_get_lower_scores_when_they_are_shown(clips: Examples) -> None:
@@ -107,6 +120,11 @@ def test_fitting_ends_with_it_where_the_configuration_asks(clips: Examples, tmp_
     config = replace(CONFIG, embedding="none", epochs=1)
     plain, _ = fitted(clips, tmp_path / "plain", config)
     made, _ = fitted(clips, tmp_path / "made", replace(config, shrinkage=1.0))
-    assert {name.split(".")[0] for name in made.network.state_dict()} == {"network", "whiten", "classify"}
+    assert {name.split(".")[0] for name in made.network.state_dict()} == {
+        "network",
+        "whiten",
+        "classify",
+        "classify_steps",
+    }
     for name, value in plain.network.state_dict().items():
         assert torch.equal(value, made.network.state_dict()[f"network.{name}"]), name
