@@ -211,8 +211,8 @@ def network_of(path: Path, n_labels: int, *, folded: bool) -> Any:
         else:
             pair[1].running_var.fill_(1 - pair[1].eps)
             pair[1].bias.data.copy_(bias)
-    # Windows and steps go through the same first product.
-    products = dict.fromkeys(node.input[1] for node in graph.node if node.op_type == "MatMul")
+    # Windows and steps go through the same first product, whose weights the exporter names twice and holds once.
+    products = [node.input[1] for node in graph.node if node.op_type == "MatMul" and node.input[1] in weights]
     for layer, name in zip((learnt.embed[0], learnt.classify_steps), products, strict=True):
         layer.weight.data.copy_(weights[name].T)
     named = {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
