@@ -64,6 +64,8 @@ class RunEncoder:
     def load_into(self, network: nn.Module) -> None:
         """Put the run's weights into a network of its sizes, all but those of the last layer.
 
+        What was fitted behind a network after it had learnt, as the discriminant of esc10, is no part of it.
+
         Raises
         ------
         ConfigError
