@@ -10,6 +10,7 @@ import shutil
 import stat
 import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
 
 from engine.archive.containers import open_container
@@ -154,8 +155,7 @@ class Opener:
 def _opened(path: str) -> Iterator[BinaryIO]:
     """Open a recording that is a file; an AudioError says why there is none."""
     with _explained(path):
-        # Not through pathlib, which takes apart and interns the name of each of a million recordings.
-        status = os.stat(path)  # noqa: PTH116
+        status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):
             os.listdir(path)  # noqa: PTH208 - raises what is wrong with it
             raise AudioError(
@@ -166,7 +166,7 @@ def _opened(path: str) -> Iterator[BinaryIO]:
             raise AudioError(f"expected a recording, got {path!r}, which is a pipe or a device; save it to a file")
         if status.st_size == 0:
             raise AudioError(f"expected an audio file, got {path!r}, which is empty (0 bytes); replace the file")
-        file = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123 - what is done with it is not explained by this
+        file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - what is done with it is not explained by this
     with file:
         yield file
 
