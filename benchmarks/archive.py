@@ -108,29 +108,25 @@ def measure(kind: str, data: Path, place: Path, workers: Sequence[int], *, round
     model = StagedModel(session, read_card(session.metadata))
     bare(model, paths[:1])  # what is imported and made ready at first use belongs to nobody
     whole(model, paths[:1], place / f"{kind}-first", Store)
-    each_stage: dict[int, list[float]] = {n: [] for n in workers}
-    alone_stages: list[dict[str, float]] = []
+    # Of each round the stages of each process.
+    staged: dict[int, list[list[dict[str, float]]]] = {n: [] for n in {1, *workers}}
     cost: list[tuple[float, float, float]] = []
     runs: dict[int, list[dict[str, float]]] = {n: [] for n in workers}
     peers: dict[str, dict[int, list[float]]] = {name: {n: [] for n in workers} for name in ("pool", "loader")}
     for number in range(rounds):
-        alone_stages += stages_at_once(shipped, paths, 1)
+        for n, rounds_of_n in staged.items():
+            rounds_of_n.append(stages_at_once(shipped, paths, n))
         folders = [place / f"{kind}-{name}-{number}" for name in ("plain", "whole")]
         cost.append((
             bare(model, paths), whole(model, paths, folders[0], PlainStore), whole(model, paths, folders[1], Store)
         ))  # fmt: skip
         for n in workers:
-            each_stage[n].append(
-                statistics.mean(sum(one.values()) for one in stages_at_once(shipped, paths, n))
-                if n > 1
-                else sum(alone_stages[-1].values())
-            )
             runs[n].append(ours(folder, place / f"{kind}-{n}-{number}", n))
             peers["pool"][n].append(process_pool(shipped, paths, n))
             peers["loader"][n].append(data_loader(shipped, few, n))
         print(f"{kind}, round {number + 1}: load {os.getloadavg()[0]:.1f}", file=sys.stderr)
     memory_mb = {n: peak_memory(folder, place / f"{kind}-memory-{n}", n) for n in workers}
-    best = {stage: min(taken[stage] for taken in alone_stages) for stage in STAGES}
+    best = {stage: min(taken[stage] for (taken,) in staged[1]) for stage in STAGES}
     alone, plain, resumable = (min(each[k] for each in cost) for k in range(3))
     rows = []
     for n in workers:
@@ -138,7 +134,7 @@ def measure(kind: str, data: Path, place: Path, workers: Sequence[int], *, round
         rows.append({
             "format": kind,
             "workers": n,
-            "bound": audio_s * n / min(each_stage[n]),
+            "bound": audio_s * n / min(statistics.mean(sum(one.values()) for one in taken) for taken in staged[n]),
             "alone": audio_s * n / sum(best.values()),
             "engine": audio_s / seconds,
             "pool": audio_s / min(peers["pool"][n]),
@@ -154,7 +150,7 @@ def measure(kind: str, data: Path, place: Path, workers: Sequence[int], *, round
         "resumable": resumable / plain - 1,
         "ledger": plain / alone - 1,
         "rows": rows,
-        "every_round": {"stages": alone_stages, "stages_at_once": each_stage, "cost": cost, "engine": runs, **peers},
+        "every_round": {"stages": staged, "cost": cost, "engine": runs, **peers},
     }
 
 
