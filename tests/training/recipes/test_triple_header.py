@@ -165,7 +165,15 @@ def test_cells_are_one_configuration_and_seed_each():
     full = dict(cells("full", "keywords"))
     assert len(full) == 40
     assert len({json.dumps(asdict(config)) for config in full.values()}) == 40
-    assert len(dict(cells("ablations", "keywords"))) == 3 * len(ABLATIONS)
+    ablations = dict(cells("ablations", "keywords"))
+    assert len(ablations) == 3 * len(ABLATIONS)
+    baselines = {name.split("_")[1] for name, config in ablations.items() if config.embedding == "none"}
+    assert baselines == {"focal-baseline", "unweighted-baseline", "long-baseline"}
+    # As many epochs as there are in all clusterings, and none fewer for want of progress.
+    long, method = ablations["keywords_long-baseline_0"], Config()
+    stage = method.outer_iterations * method.head_epochs
+    stage += (method.outer_iterations - 1) * method.inner_epochs + method.last_epochs
+    assert long.patience == long.detector_epochs > stage
     assert {config.most for config in dict(cells("reduced", "esc10")).values()} == {15}
 
 
