@@ -76,6 +76,9 @@ class InputStream:
             self.callback(block, 4800, None, "input overflow" if number == 3 else "")
         import os, signal, threading, time
 
+        # What was started in the background of a script ignores Ctrl-C, and so does all that it starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
         def press():  # Ctrl-C, and again: one that comes just before the main thread waits for a lock is noticed later
             while True:
                 time.sleep(2 if first else 10)
