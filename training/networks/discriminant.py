@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -46,12 +47,16 @@ class DiscriminantTagger(nn.Module):
     def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits, embedding (rows of length one) and the logits of each step; shapes as for ``FrameTagger``."""
         heard = self.network.over_time(log_mel)
-        embedding = self.turned(heard.mean(dim=2) + heard.amax(dim=2))
+        whole = heard.mean(dim=2, keepdim=True) + heard.amax(dim=2, keepdim=True)
         near = functional.avg_pool1d(heard, NEAR, 1, NEAR // 2, count_include_pad=False)
         near = near + functional.max_pool1d(heard, NEAR, 1, NEAR // 2)
-        logits = self.classify_steps(self.turned(near.transpose(1, 2).reshape(-1, heard.shape[1])))
-        learnt = self.network.classify_steps(heard.transpose(1, 2))
-        return self.classify(embedding), embedding, logits.reshape(learnt.shape) + LEARNT * learnt
+        # The window and its steps at once: what takes the time here is the number of operations.
+        n_batch, n_channels, n_steps = heard.shape
+        rows = torch.cat([whole, near], dim=2).transpose(1, 2).reshape(-1, n_channels)
+        turned = self.turned(rows).reshape(n_batch, 1 + n_steps, -1)
+        embedding = turned[:, 0]
+        steps = self.classify_steps(turned[:, 1:]) + LEARNT * self.network.classify_steps(heard.transpose(1, 2))
+        return self.classify(embedding), embedding, steps
 
     def turned(self, heard: Tensor) -> Tensor:
         """Return embeddings of length one, shape (n, embedding_size), for the mean plus maximum of what is heard."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from training.features import window_steps
 from training.networks.discriminant import DiscriminantTagger
@@ -32,6 +33,7 @@ def discriminant(
     others: Examples | None,
     frontend: FrontendConfig,
     *,
+    n_frames: int,
     shrinkage: float,
     penalty: float,
 ) -> DiscriminantTagger:
@@ -46,25 +48,34 @@ def discriminant(
         Sounds of no label.
     frontend : FrontendConfig
         With the statistics of its training.
+    n_frames : int
+        Of the window that the tagger will hear: clips are heard with the silence behind them that fills it.
     shrinkage, penalty : float
         See ``whitening`` and ``logistic_regressions``.
     """
     made = DiscriminantTagger(network, clips.targets.shape[1])
-    _, classes = torch.unique(clips.targets, dim=0, return_inverse=True)
-    set_linear(made.whiten, *whitening(embedded(network, clips, frontend), classes.numpy(), shrinkage))
     shown = clips if others is None else clips.and_also(others)
-    scored = embedded(made, shown, frontend)
+    _, classes = torch.unique(clips.targets, dim=0, return_inverse=True)
+    set_linear(made.whiten, *whitening(embedded(network, clips, frontend, n_frames), classes.numpy(), shrinkage))
+    scored = embedded(made, shown, frontend, n_frames)
     fitted = logistic_regressions(scored, shown.targets.numpy(), penalty)
     for layer in (made.classify[0], made.classify_steps):
         set_linear(layer, *fitted)
     return made
 
 
-def embedded(network: nn.Module, clips: Examples, frontend: FrontendConfig) -> NDArray[np.float64]:
-    """Return the embeddings of whole clips in evaluation mode, shape (n_clips, embedding_size)."""
+def embedded(network: nn.Module, clips: Examples, frontend: FrontendConfig, n_frames: int) -> NDArray[np.float64]:
+    """Return the embeddings of clips in windows of so many frames, in evaluation mode, shape (n_clips, embedding_size).
+
+    Silence fills a window, and what is beyond it is not heard.
+    """
+    missing = n_frames - clips.features.power.shape[1]
     network.eval()
     with torch.no_grad():
-        parts = [network(window_steps(power, frontend))[1] for power in clips.features.power.split(64)]
+        parts = [
+            network(window_steps(functional.pad(power, (0, 0, 0, missing)), frontend))[1]
+            for power in clips.features.power.split(64)
+        ]
     vectors: NDArray[np.float64] = torch.cat(parts).double().numpy()
     return vectors
 

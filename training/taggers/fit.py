@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from engine import LogMel
 from training import augment
 from training.averaging import exponential_average
 from training.cluster_stage import ClusterStage, Encoder, label_sets, learn_embedding
@@ -113,7 +114,15 @@ def fit(
             run.save({**state, job: {"epochs": epoch + 1} | {name: part.state_dict() for name, part in parts.items()}})
     made = average.module
     if config.shrinkage:
-        made = discriminant(made, clips, others, frontend, shrinkage=config.shrinkage, penalty=config.penalty)
+        made = discriminant(
+            made,
+            clips,
+            others,
+            frontend,
+            n_frames=LogMel(frontend).n_frames(round(config.window_s * config.sample_rate)),
+            shrinkage=config.shrinkage,
+            penalty=config.penalty,
+        )
     return Fitted(made, frontend)
 
 

@@ -69,7 +69,7 @@ def fixed(clips: Examples) -> tuple[FrameTagger, Examples, object]:
 
 def test_scores_are_linear_in_an_embedding_of_length_one(clips: Examples) -> None:
     network, others, frontend = fixed(clips)
-    made = discriminant(network, clips, others, frontend, shrinkage=1.0, penalty=1.0)  # type: ignore[arg-type]
+    made = discriminant(network, clips, others, frontend, n_frames=40, shrinkage=1.0, penalty=1.0)  # type: ignore[arg-type]
     log_mel = window_steps(clips.features.power[:6], frontend)  # type: ignore[arg-type]
     with torch.no_grad():
         logits, embedding, _ = made.eval()(log_mel)
@@ -81,7 +81,7 @@ def test_scores_are_linear_in_an_embedding_of_length_one(clips: Examples) -> Non
 
 def test_a_step_is_scored_with_its_neighbours_as_a_window_and_by_the_network(clips: Examples) -> None:
     network, others, frontend = fixed(clips)
-    made = discriminant(network, clips, others, frontend, shrinkage=1.0, penalty=1.0)  # type: ignore[arg-type]
+    made = discriminant(network, clips, others, frontend, n_frames=40, shrinkage=1.0, penalty=1.0)  # type: ignore[arg-type]
     log_mel = window_steps(clips.features.power[:2], frontend)  # type: ignore[arg-type]
     with torch.no_grad():
         steps = made.eval()(log_mel)[2]
@@ -98,7 +98,7 @@ def test_sounds_of_no_label_get_lower_scores_when_they_are_shown(clips: Examples
     network, others, frontend = fixed(clips)
     highest = {}
     for name, shown in (("shown", others), ("not", None)):
-        made = discriminant(network, clips, shown, frontend, shrinkage=1.0, penalty=0.1)  # type: ignore[arg-type]
+        made = discriminant(network, clips, shown, frontend, n_frames=40, shrinkage=1.0, penalty=0.1)  # type: ignore[arg-type]
         with torch.no_grad():
             logits = made.eval()(window_steps(others.features.power, frontend))[0]  # type: ignore[arg-type]
             told = made(window_steps(clips.features.power, frontend))[0].argmax(dim=1)  # type: ignore[arg-type]
@@ -110,8 +110,8 @@ def test_sounds_of_no_label_get_lower_scores_when_they_are_shown(clips: Examples
 def test_embeddings_do_not_depend_on_how_many_are_made_at_once(clips: Examples) -> None:
     network, _, frontend = fixed(clips)
     network.train()
-    all_of_them = embedded(network, clips, frontend)  # type: ignore[arg-type]
-    few = embedded(network, clips[torch.arange(3)], frontend)  # type: ignore[arg-type]
+    all_of_them = embedded(network, clips, frontend, 40)  # type: ignore[arg-type]
+    few = embedded(network, clips[torch.arange(3)], frontend, 40)  # type: ignore[arg-type]
     assert not network.training
     np.testing.assert_allclose(all_of_them[:3], few, atol=1e-6)
 
@@ -128,3 +128,13 @@ def test_fitting_ends_with_it_where_the_configuration_asks(clips: Examples, tmp_
     }
     for name, value in plain.network.state_dict().items():
         assert torch.equal(value, made.network.state_dict()[f"network.{name}"]), name
+
+
+def test_clips_are_heard_in_the_window_of_the_tagger(clips: Examples) -> None:
+    network, _, frontend = fixed(clips)
+    padded = torch.cat([clips.features.power, torch.zeros(48, 5, 8)], dim=1)
+    for n_frames, power in ((45, padded), (30, clips.features.power[:, :30])):
+        with torch.no_grad():
+            expected = network(window_steps(power, frontend))[1]  # type: ignore[arg-type]
+        given = embedded(network, clips, frontend, n_frames)  # type: ignore[arg-type]
+        np.testing.assert_allclose(given, expected.numpy(), atol=1e-6)
