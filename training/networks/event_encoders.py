@@ -128,5 +128,9 @@ class Detector(nn.Module):
     def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
         """Map (batch, n_frames, n_mels) to logits (batch, n_events) and embedding (batch, embedding_size)."""
         embedding: Tensor = self.encoder(log_mel)
-        features = embedding if self.head is None else self.head(embedding)
-        return self.detect(features), embedding
+        return self.logits(embedding), embedding
+
+    def logits(self, embedding: Tensor) -> Tensor:
+        """Map (batch, embedding_size) to (batch, n_events)."""
+        logits: Tensor = self.detect(embedding if self.head is None else self.head(embedding))
+        return logits

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from training.cluster_stage import batches
+from training.cluster_stage import batches, embed
 from training.losses.embedding import embedding_loss
 from training.losses.triple_header import positive_weights, weighted_bce
 
@@ -58,7 +58,8 @@ def train_detector(
     detector : Detector
     trained : list of Module
         The parts that learn: the new layer alone ("Proposed1"), or the detector itself ("Proposed2", the baseline).
-        What does not learn stays in evaluation mode, running means included.
+        What does not learn stays in evaluation mode, running means included, so an encoder that does not embeds each
+        clip once.
     training, validation : Part
         Both are scored with the weights of the training part.
     config : Config
@@ -71,15 +72,26 @@ def train_detector(
     parameters = [parameter for part in trained for parameter in part.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=config.learning_rate)
     targets = training.targets
-    best, best_loss, waited = copy.deepcopy(detector.state_dict()), validation_loss(detector, validation, weights), 0
+    encoder = detector.encoder if detector in trained else nn.Identity()
+    rows, held_out = (
+        part.log_mel if detector in trained else embed(detector.encoder, part.log_mel)
+        for part in (training, validation)
+    )
+
+    @torch.no_grad()
+    def held_out_loss() -> float:
+        detector.eval()
+        return float(weighted_bce(detector.logits(embed(encoder, held_out)), validation.targets, weights))
+
+    best, best_loss, waited = copy.deepcopy(detector.state_dict()), held_out_loss(), 0
     for epoch in range(config.detector_epochs):
         detector.eval()
         for part in trained:
             part.train()
         total = 0.0
         for batch in batches(len(targets), config.batch_size, generator):
-            logits, embedding = detector(training.log_mel[batch])
-            loss = weighted_bce(logits, targets[batch], weights, gamma=config.gamma)
+            embedding = encoder(rows[batch])
+            loss = weighted_bce(detector.logits(embedding), targets[batch], weights, gamma=config.gamma)
             loss = loss + config.embedding_weight * embedding_loss(
                 config.embedding_loss, embedding, training.classes[batch]
             )
@@ -87,7 +99,7 @@ def train_detector(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += loss.item() * len(batch)
-        now = validation_loss(detector, validation, weights)
+        now = held_out_loss()
         log(epoch, total / len(targets), now)
         waited += 1
         if now < best_loss:
@@ -97,11 +109,3 @@ def train_detector(
     detector.load_state_dict(best)
     detector.eval()
     return best_loss
-
-
-def validation_loss(detector: Detector, part: Part, weights: Tensor) -> float:
-    """Return the weighted cross entropy of all clips of a part, in evaluation mode."""
-    detector.eval()
-    with torch.no_grad():
-        logits = torch.cat([detector(rows)[0] for rows in part.log_mel.split(256)])
-    return float(weighted_bce(logits, part.targets, weights))
