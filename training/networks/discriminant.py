@@ -59,5 +59,5 @@ class DiscriminantTagger(nn.Module):
         return self.classify(embedding), embedding, steps
 
     def turned(self, heard: Tensor) -> Tensor:
-        """Return embeddings of length one, shape (n, embedding_size), for the mean plus maximum of what is heard."""
+        """Map mean plus maximum over time, (n, n_channels), to embeddings of length one, (n, embedding_size)."""
         return functional.normalize(self.whiten(self.network.embedding(self.network.embed(heard))), dim=1)

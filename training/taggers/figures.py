@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
     from engine import ModelCard
 
-# Thresholds are for this precision, and for this share of other sounds' windows above one on the calibration half: a
-# fifth of what is promised of the test half, since what few recordings choose is kept by fewer.
-PRECISION, MOST_OUTSIDE = 0.9, 0.01
+PRECISION = 0.9  # of each label on unseen clips, that thresholds are chosen for
 
 
 def pooled(done: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -51,12 +49,16 @@ class CrossValidated:
     softmax : bool
     harmless : tuple of str
         Labels that other sounds may have, such as "silence".
+    most_outside : float
+        Share of other sounds' windows, on the calibration half, that thresholds leave above one: less than what is
+        promised of the test half, since what few recordings choose is kept by fewer.
     """
 
     labels: tuple[str, ...]
     done: Mapping[str, Any]
     softmax: bool = False
     harmless: tuple[str, ...] = ()
+    most_outside: float = 0.01
 
     @cached_property
     def scores(self) -> NDArray[np.float64]:
@@ -95,7 +97,7 @@ class CrossValidated:
     def thresholds(self) -> Thresholds:
         """Thresholds by these scores and the calibration half of other sounds."""
         outside = np.zeros((0, len(self.labels))) if self.heard is None else self.heard.of("calibration")
-        return choose_thresholds(self.scores, self.truth, outside, precision=PRECISION, most=MOST_OUTSIDE)
+        return choose_thresholds(self.scores, self.truth, outside, precision=PRECISION, most=self.most_outside)
 
     def classification(self) -> dict[str, Any]:
         """Return accuracy over folds and seeds, recall and confusions, and the error of calibrated scores."""
@@ -132,7 +134,7 @@ class CrossValidated:
         values = [round(float(value), 4) for value in self.thresholds.values]
         method = f"precision of {PRECISION:g} per label on out-of-fold scores, all folds and seeds pooled"
         if self.heard is not None:
-            method += f", and at most {MOST_OUTSIDE:.1%} of the calibration half of other sounds above any"
+            method += f", and at most {self.most_outside:.1%} of the calibration half of other sounds above any"
         chosen = dict(zip(self.labels, values, strict=True))
         return replace(card, metrics=metrics, thresholds=chosen, threshold_method=method)
 

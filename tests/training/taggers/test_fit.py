@@ -6,14 +6,17 @@ import copy
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 
 from training.features import MelPower, window_steps
+from training.networks.discriminant import DiscriminantTagger
 from training.networks.residual import FrameTagger
 from training.run import Run
 from training.taggers.augmented import Batch
 from training.taggers.config import TaggerConfig
+from training.taggers.discriminant import embedded, whitening
 from training.taggers.examples import Examples, examples, front_end
 from training.taggers.fit import Fitted, convolutions, fit, teacher_scores, total_loss
 
@@ -108,6 +111,18 @@ def test_a_network_begins_with_the_convolutions_of_another(clips: Examples, tmp_
             torch.testing.assert_close(own[name], value)
     assert own["classify.2.weight"].shape == (4, CONFIG.embedding_size)
     assert not torch.equal(own["embed.0.weight"], kept["embed.0.weight"])
+
+
+def test_a_discriminant_is_fitted_to_clips_in_the_window_of_the_engine(clips: Examples, tmp_path: Path) -> None:
+    """Clips of 40 frames in windows of 0.8 s: 6,400 samples, a frame for each 200 of them and one more."""
+    config = replace(CONFIG, embedding="none", shrinkage=1.0, window_s=0.8, win_s=0.05, hop_s=0.025)
+    made, _ = fitted(clips, tmp_path / "run", config)
+    assert isinstance(made.network, DiscriminantTagger)
+    vectors = {n: embedded(made.network.network, clips, made.frontend, n) for n in (33, 40)}
+    weights = {n: whitening(rows, clips.targets.argmax(dim=1).numpy(), 1.0)[0] for n, rows in vectors.items()}
+    found = made.network.whiten.weight.detach().numpy()
+    np.testing.assert_allclose(found, weights[33], rtol=1e-4, atol=1e-4)
+    assert not np.allclose(found, weights[40], atol=1e-2)
 
 
 def test_a_mean_teacher_asks_for_its_scores_of_the_unchanged_crop() -> None:

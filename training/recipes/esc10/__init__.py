@@ -81,7 +81,7 @@ def train(data: Path, run: Run, config: Config) -> None:
     corpus = load(data, frontend, config, run.folder)
     described = partial(describe, config=config, data=data)
     state = cross_validate(corpus, frontend, config, described, heard(sounds_outside(config.outside)), run)
-    found = CrossValidated(LABELS, state["done"])
+    found = CrossValidated(LABELS, state["done"], most_outside=0.02)
     metrics = found.classification() | {"thresholds": found.at_thresholds()}
     if config.final:
         made = final_fit(corpus, frontend, config, run, state)
