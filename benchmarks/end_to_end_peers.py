@@ -211,9 +211,9 @@ def network_of(path: Path, n_labels: int, *, folded: bool) -> Any:
         else:
             pair[1].running_var.fill_(1 - pair[1].eps)
             pair[1].bias.data.copy_(bias)
-    # Windows and steps go through the same first product, whose weights the exporter names twice and holds once.
+    # Products of more than two dimensions, whose weights have lost their names, in the order of the graph.
     products = [node.input[1] for node in graph.node if node.op_type == "MatMul" and node.input[1] in weights]
-    for layer, name in zip((learnt.embed[0], learnt.classify_steps), products, strict=True):
+    for layer, name in zip((learnt.embed[0], network.classify_steps, learnt.classify_steps), products, strict=True):
         layer.weight.data.copy_(weights[name].T)
     named = {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
     network.load_state_dict(named, strict=False)

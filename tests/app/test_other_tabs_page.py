@@ -93,7 +93,7 @@ def test_a_detection_is_heard_corrected_and_exported(page, tmp_path):
     assert "05 h 1.00" in page.page.locator("#archive-activity img").get_attribute("alt")
     page.says("archive-table", "2024-05-11 05:00:00")
     page.page.locator("#archive-listen").click()
-    page.says("archive-said", "rain (0.99) at 0.00 s")
+    page.says("archive-said", "rain (1.00) at 0.00 s")
     page.page.locator("#archive-picture img").wait_for()
     page.page.locator("#archive-keep").click()
     page.says("archive-said", "1 corrected; the last is - instead of rain.")

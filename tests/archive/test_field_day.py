@@ -26,5 +26,5 @@ def test_the_walk_through_a_day(engine, shared_data, tmp_path):
     assert (tmp_path / "day.png").read_bytes().startswith(b"\x89PNG")
     code, printed, _ = engine("archive", "results", day, "--label", "crackling fire", "--min-score", "0.9")
     times = re.findall(r",2019-05-22T(\d\d:\d\d)", printed.decode())
-    assert len(times) == 14
-    assert sum("06:45" <= time <= "08:45" or "19:15" <= time <= "22:30" for time in times) == 12
+    assert len(times) == 18
+    assert sum("06:45" <= time <= "09:15" or "19:00" <= time <= "23:15" for time in times) == 15
