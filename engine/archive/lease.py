@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # The holder writes it so often, and is taken for dead when it has not changed for so long.
 RENEW_S = 5.0
 DEAD_S = 20.0
+# How often an object that is empty is looked at again, and after how long.
+GLANCES, GLANCE_S = 10, 0.05
 
 
 @contextlib.contextmanager
@@ -80,10 +82,17 @@ def _write(files: Any, path: str, token: str, number: int) -> None:
 
 
 def _content(files: Any, path: str) -> str | None:
-    try:
-        return str(files.cat_file(path).decode(errors="replace"))
-    except FileNotFoundError:
-        return None
+    """Return what the object holds; what is a file system after all shows it empty while it is written."""
+    content = ""
+    for _ in range(GLANCES):
+        try:
+            content = str(files.cat_file(path).decode(errors="replace"))
+        except FileNotFoundError:
+            return None
+        if content:
+            break
+        time.sleep(GLANCE_S)
+    return content
 
 
 def _held(name: str, found: str | None) -> ConfigError:

@@ -126,6 +126,25 @@ def test_the_dead_hold_nothing(memory):
     assert not memory.exists("/out/lock")
 
 
+def test_an_object_that_is_seen_empty_is_looked_at_again(memory):
+    """As a file system shows it that empties a file before it writes it."""
+
+    class Blinking:
+        pipe_file, rm_file, n_looks = memory.pipe_file, memory.rm_file, 0
+
+        def cat_file(self, path):
+            self.n_looks += 1
+            return b"" if self.n_looks % 2 else memory.cat_file(path)
+
+    files = Blinking()
+    with (
+        lease(files, "/out/lock", "memory://out"),
+        pytest.raises(ConfigError, match=r"another run does \(process \d+ on "),
+    ):
+        lease(files, "/out/lock", "memory://out").__enter__()
+    assert files.n_looks >= 4
+
+
 def test_of_two_that_begin_at_once_one_writes(memory):
     held, refused = [], []
     barrier = threading.Barrier(2)
