@@ -7,6 +7,7 @@ import multiprocessing
 import threading
 import time
 import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,7 @@ class PlainStore(Store):
 
 
 def whole(model: StagedModel, paths: Sequence[str], folder: Path, kind: type[Store]) -> float:
-    """Return the seconds of the shard function over the same recordings, in this process, as a run divides them."""
+    """Return the seconds of the shard function over the same recordings, divided and written as a run does it."""
     settings = settings_for(model)
     store = kind(folder, settings)
     store.place.prepare(WINDOWS, FILES)
@@ -110,12 +111,18 @@ def whole(model: StagedModel, paths: Sequence[str], folder: Path, kind: type[Sto
     shards: Iterable[Shard] = make_shards(items)
     if kind is Store:
         shards = write_plan(store.place, settings, "esc10", shards)
-    with Opener() as opener:
+    with Opener() as opener, ThreadPoolExecutor(1) as writing:
+        written: Future[None] | None = None
         for shard in shards:
             if kind is Store and store.is_done(shard):
                 continue
-            run_shard(
+            finish = run_shard(
                 model, shard, store, opener=opener, retry=False, excluded={},
                 begun=lambda _: None, done=lambda *_: None, cancel=threading.Event(),
             )  # fmt: skip
+            if written is not None:
+                written.result()
+            written = writing.submit(finish)
+    if written is not None:
+        written.result()
     return time.perf_counter() - begin

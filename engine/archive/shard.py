@@ -37,8 +37,11 @@ def run_shard(
     done: Callable[[int, float, bool], object],
     cancel: Cancel,
     decoders: int = 1,
-) -> None:
-    """Write the tables of a shard, whole or not at all.
+) -> Callable[[], None]:
+    """Compute a shard, and return what gives its tables their names, whole or not at all.
+
+    What is returned waits for the disc or the store, and may do so in another thread while the next shard is computed;
+    it raises an ArchiveError where the tables cannot be written. Where it is never called nothing is left of them.
 
     A recording that cannot be used is a row that says why; one that is damaged further on keeps the windows before
     that. What a shard gives is a function of its recordings and the settings alone.
@@ -84,7 +87,8 @@ def run_shard(
             begun(file_id)
             yield partial(decoded, model, opener, item, file_id, store.settings, turns, number)
 
-    with store.replaced(shard) as (path, rows):
+    with contextlib.ExitStack() as held:
+        path, rows = held.enter_context(store.replaced(shard))
 
         def finished(row: FileRow) -> None:
             rows.append(row)
@@ -116,6 +120,7 @@ def run_shard(
             batches.run()
         if cancel.is_set():  # whoever asked for the shard may be gone, and another run at work
             raise Cancelled("cancelled")
+        return held.pop_all().close
 
 
 def _run(source: Generator[Decoded, None, FileRow], batches: Batches, recording: Recording, cancel: Cancel) -> FileRow:

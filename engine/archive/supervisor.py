@@ -99,15 +99,24 @@ class _Unit(NamedTuple):
 
 
 @dataclass(eq=False)
-class _Member:
-    worker: Worker
-    ready: bool = False
-    task: Task | None = None
-    # The recordings in work, and what of the shard is done, which a death undoes.
+class _Work:
+    """A task that a worker has: the recordings in work, and what is done of it, which a death undoes."""
+
+    task: Task
     reading: set[int] = field(default_factory=set)
     n_done: int = 0
     n_failed: int = 0
     audio_s: float = 0.0
+
+
+@dataclass(eq=False)
+class _Member:
+    """A worker, and its tasks: of two the first is only to be written; ``hungry`` is one that may be given another."""
+
+    worker: Worker
+    ready: bool = False
+    hungry: bool = False
+    works: deque[_Work] = field(default_factory=deque)
 
 
 class Supervisor:
@@ -204,10 +213,10 @@ class Supervisor:
                 yield _Unit(index, retry, part)
 
     def _busy(self) -> list[_Member]:
-        return [member for member in self._team if member.task]
+        return [member for member in self._team if member.works]
 
     def _hear(self, member: _Member, waiting: deque[_Unit]) -> None:
-        """Take what a worker has said, and give it a shard if it has none."""
+        """Take what a worker has said, and give it a shard if it can do one."""
         connection = member.worker.connection
         if connection is None:
             if not member.worker.is_alive():
@@ -217,7 +226,7 @@ class Supervisor:
             while connection.poll():
                 self._take(member, connection.recv(), waiting)
             # Also a worker that had nothing left to do: the shard of one that died may have come back.
-            if member.ready and member.task is None and waiting:
+            if member.hungry and waiting:
                 self._give(member, connection, waiting)
         except (EOFError, OSError):
             self._bury(member, waiting)
@@ -225,24 +234,24 @@ class Supervisor:
     def _take(self, member: _Member, message: object, waiting: deque[_Unit]) -> None:
         match message:
             case Begun(file_id):
-                member.reading.add(file_id)
+                member.works[-1].reading.add(file_id)
             case ItemDone(file_id, audio_s, failed, whole):
                 if file_id not in self._excluded:
                     self._deaths_in_a_row = 0
-                member.reading.discard(file_id)
-                member.n_done, member.n_failed = member.n_done + whole, member.n_failed + failed
-                member.audio_s += audio_s
+                work = member.works[-1]
+                work.reading.discard(file_id)
+                work.n_done, work.n_failed = work.n_done + whole, work.n_failed + failed
+                work.audio_s += audio_s
             case Stopped(reason):
                 raise ArchiveError(reason)
             case Ready():
-                member.ready = True
+                member.ready = member.hungry = True
                 self._stillborn = 0
             case ShardDone():
-                if member.task is not None:
-                    self._tick_off(member.task, waiting)
-                self._n_run, self._n_failed = self._n_run + member.n_done, self._n_failed + member.n_failed
-                self.audio_s += member.audio_s
-                member.task, member.n_done, member.n_failed, member.audio_s = None, 0, 0, 0.0
+                work = member.works.popleft()
+                self._tick_off(work.task, waiting)
+                self._n_run, self._n_failed = self._n_run + work.n_done, self._n_failed + work.n_failed
+                self.audio_s += work.audio_s
 
     def _tick_off(self, task: Task, waiting: deque[_Unit]) -> None:
         """Note what is done; when the last part of a shard is, the shard itself comes next."""
@@ -256,8 +265,10 @@ class Supervisor:
 
     def _give(self, member: _Member, connection: Connection, waiting: deque[_Unit]) -> None:
         index, retry, part = waiting.popleft()
-        member.task = Task(self._plan[index], retry, dict(self._excluded), part, index in self._careful)
-        connection.send(member.task)
+        task = Task(self._plan[index], retry, dict(self._excluded), part, index in self._careful)
+        member.works.append(_Work(task))
+        member.hungry = False
+        connection.send(task)
 
     def _bury(self, member: _Member, waiting: deque[_Unit]) -> None:
         self._team.remove(member)
@@ -271,38 +282,47 @@ class Supervisor:
                     f"expected workers to start, {self._stillborn} ended before that ({cause}); check the "
                     'memory, and put the run of a script of your own under if __name__ == "__main__":'
                 )
-        if member.task is None:
+        if not member.works:
             return
-        index = member.task.shard.index
-        waiting.appendleft(_Unit(index, member.task.retry, member.task.part))
+        for work in reversed(member.works):
+            waiting.appendleft(_Unit(work.task.shard.index, work.task.retry, work.task.part))
         self._deaths_in_a_row += 1
         if self._deaths_in_a_row >= DEATHS_ALLOWED * KILLERS_IN_A_ROW * self._workers:
             raise ArchiveError(
                 f"expected workers to live, {self._deaths_in_a_row} died in a row ({cause}), whatever they "
                 "worked on; check the memory, then run again with --resume"
             )
-        if len(member.reading) != 1:
-            if member.reading:
-                self._careful.add(index)
-            self._shard_deaths[index] += 1
-            if self._shard_deaths[index] >= SHARD_DEATHS_ALLOWED:
-                raise ArchiveError(
-                    f"expected shard {index} to be written, {SHARD_DEATHS_ALLOWED} workers died over "
-                    f"it ({cause}), whatever recording they were at; check the memory, then run again with --resume"
-                )
+        suspects = [file_id for work in member.works for file_id in work.reading]
+        if len(member.works) > 1 or len(suspects) > 1:
+            self._careful.update(work.task.shard.index for work in member.works)
+        if len(member.works) > 1:
+            return  # done one after the other, they show which it was
+        if len(suspects) == 1:
+            self._blame_recording(suspects[0], cause)
         else:
-            (file_id,) = member.reading
-            self._deaths[file_id] += 1
-            if self._deaths[file_id] >= DEATHS_ALLOWED:
-                self._excluded[file_id] = (
-                    f"expected a recording that can be read, {DEATHS_ALLOWED} workers died over it ({cause}); "
-                    "look at it on its own"
-                )
+            self._blame_shard(member.works[0].task.shard.index, cause)
+
+    def _blame_shard(self, index: int, cause: str) -> None:
+        self._shard_deaths[index] += 1
+        if self._shard_deaths[index] >= SHARD_DEATHS_ALLOWED:
+            raise ArchiveError(
+                f"expected shard {index} to be written, {SHARD_DEATHS_ALLOWED} workers died over "
+                f"it ({cause}), whatever recording they were at; check the memory, then run again with --resume"
+            )
+
+    def _blame_recording(self, file_id: int, cause: str) -> None:
+        self._deaths[file_id] += 1
+        if self._deaths[file_id] >= DEATHS_ALLOWED:
+            self._excluded[file_id] = (
+                f"expected a recording that can be read, {DEATHS_ALLOWED} workers died over it ({cause}); "
+                "look at it on its own"
+            )
 
     def _progress(self, n_pending: int, elapsed_s: float) -> Progress:
-        n_run = self._n_run + sum(member.n_done for member in self._team)
-        n_failed = self._n_failed + sum(member.n_failed for member in self._team)
-        audio_s = self.audio_s + sum(member.audio_s for member in self._team)
+        works = [work for member in self._team for work in member.works]
+        n_run = self._n_run + sum(work.n_done for work in works)
+        n_failed = self._n_failed + sum(work.n_failed for work in works)
+        audio_s = self.audio_s + sum(work.audio_s for work in works)
         eta_s = elapsed_s / n_run * (n_pending - n_run) if n_run else None
         n_items = self._plan.n_items
         return Progress(n_items - n_pending + n_run, n_items, n_failed, audio_s, elapsed_s, eta_s)

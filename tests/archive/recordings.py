@@ -49,7 +49,7 @@ def do_shard(model, shard, store, *, retry=False, excluded=None, cancel=None, de
     """Do a shard here; return what was said of it."""
     said = []
     with Opener() as opener:
-        run_shard(
+        finish = run_shard(
             model,
             shard,
             store,
@@ -61,6 +61,7 @@ def do_shard(model, shard, store, *, retry=False, excluded=None, cancel=None, de
             cancel=cancel or threading.Event(),
             decoders=decoders,
         )
+    finish()
     return said
 
 

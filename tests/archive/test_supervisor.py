@@ -84,6 +84,7 @@ def diligent(stage, connection):
                 return
             connection.send(ItemDone(file_id, 10.0, file_id in task.excluded))
         connection.send(ShardDone())
+        connection.send(Ready())
 
 
 def supervised(tmp_path, settings, stage, monkeypatch, *, n_shards=4, per_shard=3, workers=2):
@@ -137,6 +138,7 @@ def test_the_shard_of_a_worker_that_died_goes_to_one_that_had_nothing_left(tmp_p
                 time.sleep(0.1)
                 return
             connection.send(ShardDone())
+            connection.send(Ready())
             idle.set()
 
     stage = Stage(dies_when_the_other_is_idle)
@@ -189,6 +191,7 @@ def test_where_several_are_read_at_once_a_killer_is_found_one_at_a_time(tmp_path
                 for file_id in some:
                     connection.send(ItemDone(file_id, 10.0, file_id in task.excluded))
             connection.send(ShardDone())
+            connection.send(Ready())
 
     stage = Stage(reading_two_at_once, killers={2})
     supervisor = supervised(tmp_path, settings, stage, monkeypatch, n_shards=2, per_shard=4, workers=1)
@@ -197,6 +200,48 @@ def test_where_several_are_read_at_once_a_killer_is_found_one_at_a_time(tmp_path
     # Only the one that kills is left out.
     assert set(supervisor._excluded) == {2}
     assert stage.tasks == [(0, False), *[(0, True)] * (DEATHS_ALLOWED + 1), (1, False)]
+
+
+@pytest.mark.parametrize("guilty", ["writing shard 0", "recording 2"])
+def test_where_a_shard_was_written_meanwhile_the_killer_is_found_one_at_a_time(tmp_path, settings, monkeypatch, guilty):
+    def writing_while_reading(stage, connection):
+        connection.send(Ready())
+        unwritten = None
+        while (task := connection.recv()) is not None:
+            stage.tasks.append((task.shard.index, task.careful))
+            for file_id in range(task.shard.first, task.shard.first + len(task.shard.items)):
+                connection.send(Begun(file_id))
+                if file_id == 2 and file_id not in task.excluded and guilty == "recording 2":
+                    return
+                if unwritten == 0 and guilty == "writing shard 0":
+                    return
+                connection.send(ItemDone(file_id, 10.0, file_id in task.excluded))
+            if unwritten is not None:
+                connection.send(ShardDone())
+            unwritten = task.shard.index
+            if task.careful:
+                if unwritten == 0 and guilty == "writing shard 0" and len(stage.tasks) < 8:
+                    return
+                connection.send(ShardDone())
+                unwritten = None
+            connection.send(Ready())
+            if unwritten is not None and not connection.poll(0.2):
+                connection.send(ShardDone())
+                unwritten = None
+
+    stage = Stage(writing_while_reading)
+    supervisor = supervised(tmp_path, settings, stage, monkeypatch, n_shards=3, per_shard=2, workers=1)
+    supervisor.run(dict.fromkeys(range(3), False))
+    assert supervisor.done == {0, 1, 2}
+    assert supervisor.audio_s == 60
+    # The first death does not say which it was, the next ones do.
+    assert stage.tasks[:3] == [(0, False), (1, False), (0, True)]
+    if guilty == "recording 2":
+        assert stage.tasks[3:] == [(1, True)] * (DEATHS_ALLOWED + 1) + [(2, False)]
+        assert set(supervisor._excluded) == {2}
+    else:
+        assert stage.tasks[3:] == [(0, True)] * 5 + [(1, True), (2, False)]
+        assert (supervisor._excluded, supervisor._shard_deaths) == ({}, {0: 5})
 
 
 def test_parts_come_before_their_shard_and_one_that_died_is_done_again(tmp_path, settings, monkeypatch):
@@ -212,6 +257,7 @@ def test_parts_come_before_their_shard_and_one_that_died_is_done_again(tmp_path,
                 return
             connection.send(ItemDone(task.shard.first, 5.0, failed=False, whole=task.part is None))
             connection.send(ShardDone())
+            connection.send(Ready())
 
     split = Split(8000, 800_000, 1, 0, (0, 16, 32))
     shards = [Shard(0, 0, (Item("long.wav", 1 << 30),), split), Shard(1, 1, (Item("b.wav", 1),))]
