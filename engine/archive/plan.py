@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 import weakref
@@ -15,6 +16,7 @@ from engine.archive.items import Item
 from engine.archive.place import Folder
 from engine.archive.settings import ArchiveSettings
 from engine.archive.split import Split
+from engine.archive.uri import member_of
 from engine.errors import ConfigError
 from engine.fingerprint import canonical_json
 
@@ -83,7 +85,7 @@ def make_shards(
     held: list[Item] = []
     held_bytes, index, first = 0, first_index, first_file
     for item in items:
-        size = TYPICAL_BYTES if item.size is None else item.size
+        size = _size(item)
         limit = min(max_items, max(FIRST_ITEMS, first // SHARE_OF_EARLIER))
         if held and (held_bytes + size > max_bytes or len(held) >= limit):
             yield Shard(index, first, tuple(held))
@@ -92,6 +94,16 @@ def make_shards(
         held_bytes += size
     if held:
         yield Shard(index, first, tuple(held))
+
+
+def _size(item: Item) -> int:
+    return TYPICAL_BYTES if item.size is None else item.size
+
+
+def _weight(shard: Shard) -> float:
+    if any(member_of(item.uri) is not None for item in shard.items):
+        return math.inf
+    return sum(map(_size, shard.items))
 
 
 class Plan:
@@ -110,6 +122,8 @@ class Plan:
         Recordings of all shards.
     sizes : tuple of int
         Recordings of each shard.
+    weights : tuple of float
+        Bytes of each shard; infinite for members of containers, whose shards are to be begun in their order.
     parts : dict of int to int
         Of the shards that are split, by their numbers, how many parts they have.
 
@@ -133,6 +147,7 @@ class Plan:
                 self.model: str = header["model"]
                 offsets: list[int] = []
                 sizes: list[int] = []
+                weights: list[float] = []
                 parts: dict[int, int] = {}
                 first = 0
                 for shard, offset in _shards_in(file):
@@ -140,6 +155,7 @@ class Plan:
                         raise ValueError(f"shard {len(sizes)} is missing")
                     offsets.append(offset)
                     sizes.append(len(shard.items))
+                    weights.append(_weight(shard))
                     if shard.split is not None:
                         parts[shard.index] = len(shard.split.starts)
                     first += len(shard.items)
@@ -155,6 +171,7 @@ class Plan:
             ) from error
         self._offsets = tuple(offsets)
         self.sizes = tuple(sizes)
+        self.weights = tuple(weights)
         self.parts = parts
         self.n_items = first
 

@@ -203,7 +203,9 @@ class Supervisor:
             self._dismiss()
 
     def _units(self, pending: Mapping[int, bool]) -> Iterator[_Unit]:
-        for index, retry in pending.items():
+        """Give what is to be done, the heaviest shards first: those that are left at the end are done together."""
+        for index in sorted(pending, key=lambda index: -self._plan.weights[index]):
+            retry = pending[index]
             n_parts = self._plan.parts.get(index, 0)
             if retry or not n_parts:
                 yield _Unit(index, retry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import multiprocessing
 import threading
 import time
@@ -12,7 +13,7 @@ import pytest
 from engine.archive import supervisor as module
 from engine.archive.items import Item
 from engine.archive.place import Folder
-from engine.archive.plan import Shard, make_shards, write_plan
+from engine.archive.plan import TYPICAL_BYTES, Shard, make_shards, write_plan
 from engine.archive.split import Split
 from engine.archive.store import Store
 from engine.archive.supervisor import (
@@ -108,6 +109,18 @@ def test_every_shard_is_done_once_by_no_more_workers_than_needed(tmp_path, setti
     assert seen[0].n_done >= 3
     assert (last.n_items, last.n_failed) == (9, 0)
     assert last.eta_s is None or last.eta_s >= 0
+
+
+def test_the_heaviest_shards_come_first_and_those_of_a_container_in_their_order(tmp_path, settings, monkeypatch):
+    names = ["light.wav", "heavy.wav", "zip://a.wav::all.zip", "unknown.wav", "zip://b.wav::all.zip"]
+    sizes = [10, 1 << 30, 10, None, 1 << 30]
+    items = [Item(name, size) for name, size in zip(names, sizes, strict=True)]
+    plan = write_plan(Folder(tmp_path), settings, "tiny", make_shards(items, max_items=1))
+    assert plan.weights == (10, 1 << 30, math.inf, TYPICAL_BYTES, math.inf)
+    monkeypatch.setattr(module, "TICK_S", 0.01)
+    stage = Stage(diligent)
+    Supervisor(Store(tmp_path, settings), plan, stage, 1).run({0: False, 1: False, 2: True, 3: False, 4: False})
+    assert stage.tasks == [(2, True), (4, False), (1, False), (3, False), (0, False)]
 
 
 def test_a_recording_that_kills_is_left_out_and_the_rest_is_done(tmp_path, settings, monkeypatch):
