@@ -33,6 +33,7 @@ import soundfile
 from benchmarks import report
 from benchmarks.archive_peers import data_loader, process_pool
 from benchmarks.archive_work import STAGES, PlainStore, bare, stages_at_once, whole
+from benchmarks.frontend_peers import import_torchaudio
 from benchmarks.memory import Memory
 from engine.archive.read import open_archive
 from engine.archive.run import run
@@ -200,6 +201,7 @@ def main() -> None:
     environment = report.peer_environment(threads=1)
     if dict(os.environ) != environment:  # libraries read it when they load: start again
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
+    import_torchaudio()  # processes of a pool would each say that it is missing, and be started again
     warnings.simplefilter("ignore")  # libraries on filters that hold no bin
     load_before = os.getloadavg()
     with tempfile.TemporaryDirectory() as name:
