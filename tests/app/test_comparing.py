@@ -52,7 +52,7 @@ def test_a_row_has_accuracy_size_and_measured_times(found):
     found = dict(list(found.items())[:2])
     rows = compared(found, 1, measure=False)
     assert [row[4] for row in rows] == [""] * 2
-    accuracy = f"accuracy {next(iter(found.values())).card.metrics['accuracy']:.3f}"
+    accuracy = f"accuracy {next(iter(found.values())).card.metrics['accuracy']:.3g}"
     assert [row[1] for row in rows] == [accuracy, accuracy]
     assert float(rows[0][2]) == pytest.approx(find_model("esc10").stat().st_size / 1e6, abs=0.01)
     measured = compared(found, 1, measure=True)

@@ -269,12 +269,12 @@ def test_other_sounds_are_heard_and_shut_out(data: Path, tmp_path: Path) -> None
     config = replace(TINY, seeds=(0,), epochs=1, other_share=0.5, outside=str(outside.parent))
     start(tmp_path / "run", data, config)
     found = json.loads((tmp_path / "run" / "metrics.json").read_text())["thresholds"]
-    assert found["calibration_half_above"] <= 0.01
+    assert found["calibration_half_above"] <= 0.02
     # One window of speech in two folds' models, and the formulas: 7 of 10.24 s in windows of 0.64 s.
     assert found["test_half_above"]["speech"]["windows"] == 2 * 2
     assert found["test_half_above"]["noise"]["windows"] == 2 * 7 * 16
     card = Tagger(tmp_path / "run" / "esc10.onnx", device="cpu", threads=1).card
-    assert "1.0% of the calibration half of other sounds above any" in card.threshold_method
+    assert "2.0% of the calibration half of other sounds above any" in card.threshold_method
 
 
 def test_steps_are_moved_to_the_thresholds_of_windows() -> None:
