@@ -93,7 +93,7 @@ def work(
         with Opener() as opener, ThreadPoolExecutor(1, "engine-archive-write") as writing:
             written: Future[None] = Future()
             written.set_result(None)
-            while (task := connection.recv()) is not None:
+            while (task := say.heard()) is not None:
                 if task.careful:
                     written.result()
                 finish = _computed(opened, opener, task, store, say, decoders)
@@ -105,7 +105,7 @@ def work(
 
 
 class _Line:
-    """The connection to the run, for messages of several threads."""
+    """The connection to the run, for messages of several threads; Cancelled says that its other end is gone."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -113,7 +113,18 @@ class _Line:
 
     def __call__(self, message: object) -> None:
         with self._lock:
-            self._connection.send(message)
+            try:
+                self._connection.send(message)
+            except OSError as error:
+                raise Cancelled("the run has ended") from error
+
+    def heard(self) -> Task | None:
+        """Wait for what the run says: a task, or that there is none."""
+        try:
+            task: Task | None = self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise Cancelled("the run has ended") from error
+        return task
 
     def is_set(self) -> bool:
         """Return whether the run has said something; while a shard is computed it only ever says to stop."""
@@ -125,13 +136,13 @@ def _reported(say: _Line) -> Iterator[None]:
     """Tell the run what ended the work of a thread."""
     try:
         yield
-    except (EOFError, BrokenPipeError, ConnectionResetError, Cancelled):
+    except Cancelled:
         return  # the run has ended, with or without a word
     except Exception as error:  # noqa: BLE001  (whatever it is, the run must hear of it rather than start another worker)
         reason = str(error)
         if not isinstance(error, EngineError | OSError):
             reason = f"expected a shard to be done, a worker failed:\n{traceback.format_exc()}"
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Cancelled):
             say(Stopped(reason))
 
 

@@ -39,6 +39,16 @@ class Failing(Store):
             raise ArchiveError("expected room, got none; make some")
 
 
+class Lost(Store):
+    """Loses its own connection at the end."""
+
+    @contextlib.contextmanager
+    def replaced(self, shard):
+        with super().replaced(shard) as given:
+            yield given
+        raise ConnectionResetError("the store is gone")
+
+
 @contextlib.contextmanager
 def worker(tiny, store, kind, monkeypatch):
     """Give the run's end of a connection to a worker in a thread, which has a store of this kind."""
@@ -112,6 +122,14 @@ def test_tables_that_cannot_be_written_are_heard_of_with_nothing_left_to_do(
         assert said(connection, Stopped)[-1] == Stopped("expected room, got none; make some")
     assert store.written() == []
     assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
+def test_a_store_that_loses_its_connection_is_not_a_run_that_hung_up(tmp_path, tiny, settings, shards, monkeypatch):
+    store = store_in(tmp_path / "out", settings)
+    with worker(tiny, store, Lost, monkeypatch) as connection:
+        said(connection, Ready)
+        connection.send(Task(shards[0], retry=False, excluded={}))
+        assert "the store is gone" in said(connection, Stopped)[-1].reason
 
 
 def test_a_run_that_hangs_up_gets_what_is_being_written_and_no_more(tmp_path, tiny, settings, shards, monkeypatch):
