@@ -134,10 +134,9 @@ def make_encoder(config: Config, n_frames: int) -> LstmEncoder | CnnEncoder:
     if config.encoder == "lstm":
         return LstmEncoder(config.n_mels, config.size, precision=config.precision)
     pools = config.pool_frames or (5, n_frames // 5 // 2)
-    encoder = CnnEncoder(
+    return CnnEncoder(
         n_frames, config.n_mels, config.channels, pools, dropout=config.dropout, precision=config.precision
     )
-    return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # twice as fast
 
 
 def stage_one(
