@@ -8,6 +8,7 @@ python -m training resume RUN
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import pkgutil
 import sys
@@ -20,11 +21,14 @@ from training import recipes
 from training.cli_parser import PROG, Parser
 from training.config import from_values, parse_fields
 from training.progress import shown_on
-from training.run import Run, read_config
+from training.run import Run, alone, read_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
+
+    # A recipe's ``train``, its configuration, the data's folder, and the values that decide the result.
+    Asked = tuple[Callable[[Path, Run, Any], object], Any, Path, Mapping[str, Any]]
 
 
 def names() -> list[str]:
@@ -66,13 +70,13 @@ def run(arguments: Sequence[str]) -> int:
     """Run a recipe; 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     options, rest = run_parser().parse_known_args(arguments)
 
-    def asked() -> tuple[ModuleType, Any, Path, Mapping[str, Any]]:
+    def asked() -> Asked:
         module = recipe(options.recipe)
         config = parse_fields(module.Config, rest)
         values = {"recipe": options.recipe, "data": str(options.data.resolve())} | asdict(config)
-        return module, config, options.data, values
+        return module.train, config, options.data, values
 
-    return _train("run", options.run, asked)
+    return train_in(options.run, asked, "run")
 
 
 def resume(arguments: Sequence[str]) -> int:
@@ -81,7 +85,7 @@ def resume(arguments: Sequence[str]) -> int:
     made.add_argument("run", type=Path, metavar="RUN", help="its folder")
     options = made.parse_args(arguments)
 
-    def asked() -> tuple[ModuleType, Any, Path, Mapping[str, Any]]:
+    def asked() -> Asked:
         values = read_config(options.run)
         if not {"recipe", "data"} <= values.keys():
             raise ConfigError(
@@ -90,25 +94,44 @@ def resume(arguments: Sequence[str]) -> int:
             )
         module = recipe(values["recipe"])
         fields = {name: value for name, value in values.items() if name not in ("recipe", "data")}
-        return module, from_values(module.Config, fields), Path(values["data"]), values
+        return module.train, from_values(module.Config, fields), Path(values["data"]), values
 
-    return _train("resume", options.run, asked)
+    return train_in(options.run, asked, "resume")
 
 
-def _train(verb: str, folder: Path, asked: Callable[[], tuple[ModuleType, Any, Path, Mapping[str, Any]]]) -> int:
+def train_in(folder: Path, asked: Callable[[], Asked], verb: str) -> int:
+    """Train what was asked for in a run's folder, saying in one sentence what is wrong.
+
+    Parameters
+    ----------
+    folder : Path
+    asked : callable
+        Its ConfigError is wrong usage.
+    verb : str
+        What messages begin with.
+
+    Returns
+    -------
+    int
+        0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """
     shown = shown_on(sys.stderr)
-    try:
-        module, config, data, values = asked()
-        run = Run(folder, values, echo=shown.echo, bar=shown.bar)
-    except ConfigError as error:
-        print(f"{PROG} {verb}: {error}", file=sys.stderr)
-        return 2
-    try:
-        module.train(data, run, config)
-    except EngineError as error:
-        print(f"{PROG} {verb}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"{PROG} {verb}: interrupted; {PROG} resume {folder} goes on from the last checkpoint", file=sys.stderr)
-        return 130
+    with contextlib.ExitStack() as held:
+        try:
+            train, config, data, values = asked()
+            held.enter_context(alone(folder))
+            run = Run(folder, values, echo=shown.echo, bar=shown.bar)
+        except ConfigError as error:
+            print(f"{PROG} {verb}: {error}", file=sys.stderr)
+            return 2
+        try:
+            train(data, run, config)
+        except EngineError as error:
+            print(f"{PROG} {verb}: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print(
+                f"{PROG} {verb}: interrupted; {PROG} resume {folder} goes on from the last checkpoint", file=sys.stderr
+            )
+            return 130
     return 0

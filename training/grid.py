@@ -1,19 +1,21 @@
 """Grids of experiments: many small runs in one folder, of which the finished ones are never repeated.
 
 A cell is one configuration with one seed, and has one run directory, ``FOLDER/NAME``. An interrupted grid goes on
-where it stopped: finished cells are skipped, an interrupted one goes on from its checkpoint. ``training.report`` reads
-the folder, finished or not.
+where it stopped: finished cells are skipped, an interrupted one goes on from its checkpoint. The same command started
+once per core divides the cells: one that another process is at is left to it. ``training.report`` reads the folder,
+finished or not.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError
-from training.run import Run
+from training.run import BusyError, Run, alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +55,7 @@ def run_cells(
     limit_s: float | None = None,
     echo: Callable[[str], object] | None = None,
 ) -> list[Path]:
-    """Run the cells that are not finished, in order.
+    """Run the cells that are neither finished nor another process's, in order.
 
     Parameters
     ----------
@@ -85,12 +87,19 @@ def run_cells(
     finished = []
     for cell in cells:
         path = folder / cell.name
-        if (path / "metrics.json").exists():
-            Run.check(path, cell.config)
-        elif limit_s is not None and time.monotonic() - started >= limit_s:
-            continue
-        else:
-            run = Run(path, cell.config, echo=echo)
-            run.finish(function(run, cell.config))
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(alone(path))
+            except BusyError:
+                if echo is not None:
+                    echo(f"{cell.name}: another process is at it")
+                continue
+            if (path / "metrics.json").exists():
+                Run.check(path, cell.config)
+            elif limit_s is not None and time.monotonic() - started >= limit_s:
+                continue
+            else:
+                run = Run(path, cell.config, echo=echo)
+                run.finish(function(run, cell.config))
         finished.append(path)
     return finished

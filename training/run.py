@@ -5,10 +5,13 @@ environment.json    commit, versions and machine at the last start
 log.jsonl           one JSON object per line
 checkpoint.pt       everything needed to go on
 metrics.json        the results; its presence means that the run is finished
+
+Beside it lies ``.NAME.lock``, which a process holds while it trains there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -19,12 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from engine.errors import ConfigError
 from training.progress import unseen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from training.progress import Bar
 
@@ -118,6 +122,30 @@ class Run:
         temporary = self.folder / f"{name}.part"
         temporary.write_text(json.dumps(values, indent=2) + "\n")
         temporary.replace(self.folder / name)
+
+
+class BusyError(ConfigError):
+    """Another process trains in that folder."""
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from a run's folder while the block runs; what was killed keeps nobody.
+
+    Raises
+    ------
+    BusyError
+        When another process has it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # Beside the folder, which is not to be touched before it is known to be a run's.
+        with FileLock(folder.with_name(f".{folder.name}.lock"), blocking=False):
+            yield
+    except Timeout as error:
+        raise BusyError(
+            f"expected {folder} for this process alone, another one trains there; wait for it, or choose another folder"
+        ) from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from engine.errors import ConfigError
 from training.grid import Cell, run_cells
+from training.run import alone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +46,27 @@ def test_an_interrupted_grid_goes_on_and_repeats_nothing(tmp_path: Path) -> None
         (2, 1, None),
         (2, 1, {"epoch": 1}),
     ]
+
+
+def test_a_cell_of_another_process_is_left_to_it(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with alone(tmp_path / CELLS[1].name):
+        others = run_cells(tmp_path, CELLS, lambda run, config: {}, echo=lines.append)
+    assert [path.name for path in others] == [cell.name for cell in CELLS if cell is not CELLS[1]]
+    assert lines == [f"{CELLS[1].name}: another process is at it"]
+    assert not (tmp_path / CELLS[1].name).exists()
+    assert len(run_cells(tmp_path, CELLS, lambda run, config: {})) == len(CELLS)
+
+
+def test_a_cell_is_taken_while_it_runs_and_free_after_a_failure(tmp_path: Path) -> None:
+    def twice(run: Run, config: Mapping[str, int]) -> dict[str, float]:
+        assert run_cells(tmp_path, CELLS[:1], twice) == []
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_cells(tmp_path, CELLS[:1], twice)
+    with alone(tmp_path / CELLS[0].name):
+        pass
 
 
 def test_past_the_limit_no_cell_is_started(tmp_path: Path) -> None:

@@ -18,6 +18,15 @@ from training.run import Run
 if TYPE_CHECKING:
     from pathlib import Path
 
+HOLD = """
+import sys
+from pathlib import Path
+from training.run import alone
+with alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -68,6 +77,29 @@ def test_a_finished_run_is_not_overwritten(tmp_path: Path, capsys: pytest.Captur
     assert main(["run", "esc10", "--data", "x", "--run", str(tmp_path)]) == 2
     assert "finished" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_a_folder_where_another_process_trains_is_one_sentence_and_exit_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    arguments = ["run", "esc10", "--data", str(tmp_path), "--run", str(run)]
+    # Held by a process of its own, which is then killed: what was killed keeps nobody.
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run)], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    ) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            assert main(arguments) == 2
+        finally:
+            holder.kill()
+    output = capsys.readouterr()
+    assert f"expected {run} for this process alone, another one trains there" in output.err
+    assert output.err.count("\n") == 1
+    assert not run.exists()
+    assert main(arguments) == 1
+    assert "trains there" not in capsys.readouterr().err
 
 
 def test_data_that_is_not_there_is_one_sentence_and_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,8 @@
     python -m training triple_header report --cells runs/triple_header -o docs/papers/triple_header.png
 
 A cell is one configuration and one seed, a run directory of its own; finished ones are left alone and an interrupted
-one goes on. ``report`` reads whatever is there, and says how many seeds stand behind each figure.
+one goes on. Started once per core, ``run`` divides the cells. ``report`` reads whatever is there, and says how many
+seeds stand behind each figure.
 """
 
 from __future__ import annotations

@@ -12,20 +12,19 @@ The other two forms are the paper's trials and the test over them.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import ConfigError, EngineError
 from training.cli_parser import PROG, Parser
+from training.cli_run import train_in
 from training.config import parse_fields
-from training.progress import shown_on
 from training.recipes.two_tower.config import Config
-from training.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from training.cli_run import Asked
 
 LOSSES = ("triplet", "pairwise", "infonce", "supcon", "semi_hard")
 
@@ -66,20 +65,8 @@ def train_ranker(data: Path, folder: Path, fields: Sequence[str]) -> int:
     """Train a ranker of any two encoders."""
     from training.recipes.two_tower import train
 
-    shown = shown_on(sys.stderr)
-    try:
+    def asked() -> Asked:
         config = parse_fields(RankerConfig, fields)
-        values = {"recipe": "two_tower", "data": str(data.resolve())} | asdict(config)
-        run = Run(folder, values, echo=shown.echo, bar=shown.bar)
-    except ConfigError as error:
-        print(f"{PROG} two_tower: {error}", file=sys.stderr)
-        return 2
-    try:
-        train(data, run, config)
-    except EngineError as error:
-        print(f"{PROG} two_tower: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"{PROG} two_tower: interrupted; {PROG} resume {folder} goes on from there", file=sys.stderr)
-        return 130
-    return 0
+        return train, config, data, {"recipe": "two_tower", "data": str(data.resolve())} | asdict(config)
+
+    return train_in(folder, asked, "two_tower")
