@@ -87,6 +87,9 @@ def run_cells(
     finished = []
     for cell in cells:
         path = folder / cell.name
+        metrics = path / "metrics.json"
+        if limit_s is not None and time.monotonic() - started >= limit_s and not metrics.exists():
+            continue
         with contextlib.ExitStack() as held:
             try:
                 held.enter_context(alone(path))
@@ -94,10 +97,8 @@ def run_cells(
                 if echo is not None:
                     echo(f"{cell.name}: another process is at it")
                 continue
-            if (path / "metrics.json").exists():
+            if metrics.exists():
                 Run.check(path, cell.config)
-            elif limit_s is not None and time.monotonic() - started >= limit_s:
-                continue
             else:
                 run = Run(path, cell.config, echo=echo)
                 run.finish(function(run, cell.config))

@@ -5,8 +5,7 @@ environment.json    commit, versions and machine at the last start
 log.jsonl           one JSON object per line
 checkpoint.pt       everything needed to go on
 metrics.json        the results; its presence means that the run is finished
-
-Beside it lies ``.NAME.lock``, which a process holds while it trains there.
+lock                held by the process that trains there
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from training.progress import Bar
 
+LOCK = "lock"
 PACKAGES = ("sound-engine", "torch", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime", "soundfile", "soxr")
 
 
@@ -74,10 +74,9 @@ class Run:
             raise ConfigError(
                 f"expected a new or interrupted run, got the finished {self.folder}; choose another folder"
             )
+        _refuse_others(self.folder)
         if (self.folder / "config.json").exists():
             self.check(self.folder, config)
-        elif self.folder.is_dir() and any(self.folder.iterdir()):
-            raise ConfigError(f"expected a run or an empty folder, got {self.folder} with other files; choose another")
         else:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._write("config.json", config)
@@ -136,16 +135,24 @@ def alone(folder: Path) -> Iterator[None]:
     ------
     BusyError
         When another process has it.
+    ConfigError
+        When it holds something that is no run.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    _refuse_others(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        # Beside the folder, which is not to be touched before it is known to be a run's.
-        with FileLock(folder.with_name(f".{folder.name}.lock"), blocking=False):
+        with FileLock(folder / LOCK, blocking=False):
             yield
     except Timeout as error:
         raise BusyError(
             f"expected {folder} for this process alone, another one trains there; wait for it, or choose another folder"
         ) from error
+
+
+def _refuse_others(folder: Path) -> None:
+    """Raise ConfigError where a folder has files but is no run's."""
+    if folder.is_dir() and not (folder / "config.json").exists() and {p.name for p in folder.iterdir()} - {LOCK}:
+        raise ConfigError(f"expected a run or an empty folder, got {folder} with other files; choose another")
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def test_a_cell_of_another_process_is_left_to_it(tmp_path: Path) -> None:
         others = run_cells(tmp_path, CELLS, lambda run, config: {}, echo=lines.append)
     assert [path.name for path in others] == [cell.name for cell in CELLS if cell is not CELLS[1]]
     assert lines == [f"{CELLS[1].name}: another process is at it"]
-    assert not (tmp_path / CELLS[1].name).exists()
+    assert not (tmp_path / CELLS[1].name / "metrics.json").exists()
     assert len(run_cells(tmp_path, CELLS, lambda run, config: {})) == len(CELLS)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.errors import ConfigError
-from training.run import Run, environment
+from training.run import Run, alone, environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +73,13 @@ def test_another_configuration_is_refused_and_named(tmp_path: Path) -> None:
     Run(tmp_path / "run", CONFIG)
     with pytest.raises(ConfigError, match=r"\{'epochs': 3\} .* got \{'epochs': 4\}"):
         Run(tmp_path / "run", CONFIG | {"epochs": 4})
+
+
+def test_a_folder_with_other_files_is_not_locked_either(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="other files"), alone(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
