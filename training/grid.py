@@ -8,7 +8,6 @@ finished or not.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
 from dataclasses import dataclass
@@ -88,19 +87,19 @@ def run_cells(
     for cell in cells:
         path = folder / cell.name
         metrics = path / "metrics.json"
-        if limit_s is not None and time.monotonic() - started >= limit_s and not metrics.exists():
-            continue
-        with contextlib.ExitStack() as held:
+        if not metrics.exists():
+            if limit_s is not None and time.monotonic() - started >= limit_s:
+                continue
             try:
-                held.enter_context(alone(path))
+                with alone(path):
+                    # Another process may have finished it since.
+                    if not metrics.exists():
+                        run = Run(path, cell.config, echo=echo)
+                        run.finish(function(run, cell.config))
             except BusyError:
                 if echo is not None:
                     echo(f"{cell.name}: another process is at it")
                 continue
-            if metrics.exists():
-                Run.check(path, cell.config)
-            else:
-                run = Run(path, cell.config, echo=echo)
-                run.finish(function(run, cell.config))
+        Run.check(path, cell.config)
         finished.append(path)
     return finished

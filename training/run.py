@@ -131,22 +131,30 @@ class BusyError(ConfigError):
 def alone(folder: Path) -> Iterator[None]:
     """Keep other processes from a run's folder while the block runs; what was killed keeps nobody.
 
+    Parameters
+    ----------
+    folder : Path
+        Made where it does not exist.
+
     Raises
     ------
     BusyError
         When another process has it.
     ConfigError
-        When it holds something that is no run.
+        When it holds something that is no run, or cannot be written to.
     """
     _refuse_others(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / LOCK, blocking=False):
-            yield
+        folder.mkdir(parents=True, exist_ok=True)
+        held = FileLock(folder / LOCK).acquire(blocking=False)
     except Timeout as error:
         raise BusyError(
             f"expected {folder} for this process alone, another one trains there; wait for it, or choose another folder"
         ) from error
+    except OSError as error:
+        raise ConfigError(f"expected a folder to write to, got {folder} ({error}); choose another") from error
+    with held:
+        yield
 
 
 def _refuse_others(folder: Path) -> None:

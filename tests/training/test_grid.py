@@ -65,8 +65,14 @@ def test_a_cell_is_taken_while_it_runs_and_free_after_a_failure(tmp_path: Path) 
 
     with pytest.raises(KeyboardInterrupt):
         run_cells(tmp_path, CELLS[:1], twice)
-    with alone(tmp_path / CELLS[0].name):
-        pass
+    assert len(run_cells(tmp_path, CELLS[:1], lambda run, config: {})) == 1
+
+
+def test_a_finished_cell_needs_no_lock(tmp_path: Path) -> None:
+    (path,) = run_cells(tmp_path, CELLS[:1], lambda run, config: {})
+    (path / "lock").unlink()
+    assert run_cells(tmp_path, CELLS[:1], lambda run, config: {}) == [path]
+    assert not (path / "lock").exists()
 
 
 def test_past_the_limit_no_cell_is_started(tmp_path: Path) -> None:

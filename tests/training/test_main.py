@@ -102,6 +102,16 @@ def test_a_folder_where_another_process_trains_is_one_sentence_and_exit_2(
     assert "trains there" not in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_made_is_one_sentence_and_exit_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["run", "esc10", "--data", str(tmp_path), "--run", str(tmp_path / "file" / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "expected a folder to write to" in error
+    assert error.count("\n") == 1
+
+
 def test_data_that_is_not_there_is_one_sentence_and_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "esc10", "--data", str(tmp_path / "none"), "--run", str(tmp_path / "run")]) == 1
     error = capsys.readouterr().err

@@ -78,7 +78,7 @@ def test_another_configuration_is_refused_and_named(tmp_path: Path) -> None:
 def test_a_folder_with_other_files_is_not_locked_either(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ConfigError, match="other files"), alone(tmp_path):
-        pass
+        pytest.fail("it is locked")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
